@@ -1,0 +1,44 @@
+"""Errors a user can cause. Every one is picklable (Ray carries them between processes) and says what is allowed."""
+
+from __future__ import annotations
+
+
+class MemupdateError(Exception):
+    """Base of the project's errors. The command line prints the message and exits with code 2."""
+
+
+class FieldError(MemupdateError):
+    """A field of a config, a file or a tool call has a value that is not allowed.
+
+    Attributes:
+        field: the field's name, dotted where it is nested (``reward.scorer``).
+        value: what was given.
+        allowed: what may be given, in words.
+    """
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        super().__init__(field, value, allowed)
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+
+    def __str__(self) -> str:
+        shown = repr(self.value)
+        if len(shown) > 200:
+            shown = shown[:200] + "…"
+        return f"{self.field}: got {shown}; allowed: {self.allowed}"
+
+
+class UnknownMemoryError(MemupdateError):
+    """A memory id that the bank does not hold."""
+
+    def __init__(self, memory_id: str) -> None:
+        super().__init__(memory_id)
+        self.memory_id = memory_id
+
+    def __str__(self) -> str:
+        return f"memory_id: {self.memory_id!r} is not in the bank; allowed: an id that search_memory returned"
+
+
+class DataError(MemupdateError):
+    """A data file that is missing, cut off, or of another shape; the message names file, place and what is expected."""
