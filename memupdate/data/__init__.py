@@ -1,0 +1,1 @@
+"""Conversations with questions: loading, initial memories, and rows that verl trains on."""

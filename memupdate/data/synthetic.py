@@ -1,0 +1,207 @@
+"""A small synthetic corpus in LoCoMo's JSON format, for runs and tests without the real file.
+
+It is built so that editing the bank pays: most questions ask for a list of seven or eight items, each of which stands
+in a fact of its own. All those facts are retrieved before any other, but only five fit into the top five, so the
+untouched bank supports five of seven or eight items, and merging some of the hits brings the rest within reach.
+``python -m memupdate.data.synthetic --output FILE --conversations 10 --seed 0``
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import logging
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memupdate.data import synthetic_words as words
+from memupdate.data.files import write_file
+from memupdate.errors import FieldError, MemupdateError
+
+logger = logging.getLogger(__name__)
+
+SESSIONS = 6
+TOPICS_PER_SPEAKER = 4
+MAX_CONVERSATIONS = 10_000
+
+
+@dataclass(slots=True)
+class _Statement:
+    """A fact with its first-person form; ``dialog_id`` is known once it is placed in a session."""
+
+    speaker: str
+    fact: str
+    utterance: str
+    session: int
+    dialog_id: str = ""
+
+
+def synthetic_corpus(conversations: int = 10, seed: int = 0) -> list[dict[str, Any]]:
+    """A corpus of ``conversations`` two-speaker conversations, as the JSON value of a LoCoMo file.
+
+    Conversation ``n`` depends on ``seed`` and ``n`` alone, so a longer corpus starts with the shorter one's content.
+
+    Raises:
+        FieldError: if ``conversations`` is not between 1 and 10,000.
+    """
+    if not 1 <= conversations <= MAX_CONVERSATIONS:
+        raise FieldError("conversations", conversations, f"1 to {MAX_CONVERSATIONS:,}")
+    return [_Author(number, seed).sample() for number in range(1, conversations + 1)]
+
+
+class _Author:
+    """Writes one conversation."""
+
+    def __init__(self, number: int, seed: int) -> None:
+        self.sample_id = f"syn-{number}"
+        self.random = random.Random(f"{seed}:{number}")
+        # Walking a shuffled list keeps the names of neighbouring conversations apart.
+        names = list(words.NAMES)
+        random.Random(seed).shuffle(names)
+        first = 2 * (number - 1) % len(names)
+        self.speakers = names[first], names[first + 1]
+        self.dates = self._dates()
+        self.statements: list[_Statement] = []
+        self.questions: list[tuple[dict[str, Any], list[_Statement]]] = []
+
+    def sample(self) -> dict[str, Any]:
+        """The conversation as an element of a LoCoMo file."""
+        topics = self.random.sample(words.TOPICS, 2 * TOPICS_PER_SPEAKER)
+        for position, topic in enumerate(topics):
+            self._list_question(self.speakers[position % 2], self.speakers[1 - position % 2], topic)
+        for attribute in self.random.sample(words.ATTRIBUTES, self.random.randint(2, 3)):
+            self._attribute_question(attribute)
+        for event in self.random.sample(words.EVENTS, self.random.randint(1, 3)):
+            self._event_question(event)
+        for fact, utterance in self.random.sample(words.ASIDES, self.random.randint(5, 8)):
+            self._state(self.random.choice(self.speakers), fact, utterance)
+        self._adversarial_questions(topics)
+        self.random.shuffle(self.questions)
+        talk = self._talk()
+        return {
+            "sample_id": self.sample_id,
+            "qa": [
+                {**question, "evidence": [statement.dialog_id for statement in support]}
+                for question, support in self.questions
+            ],
+            "conversation": talk,
+            "event_summary": {},
+            "observation": self._observation(),
+            "session_summary": {
+                f"session_{number}_summary": f"{self.speakers[0]} and {self.speakers[1]} talked at {date}."
+                for number, date in enumerate(self.dates, 1)
+            },
+        }
+
+    def _dates(self) -> list[str]:
+        day = datetime.datetime(2022, 1, 3, 9) + datetime.timedelta(days=self.random.randrange(300))
+        dates = []
+        for _ in range(SESSIONS):
+            day += datetime.timedelta(days=self.random.randint(9, 70))
+            time = day.replace(hour=self.random.randint(8, 21), minute=self.random.randrange(60))
+            half = "am" if time.hour < 12 else "pm"
+            dates.append(f"{(time.hour - 1) % 12 + 1}:{time.minute:02d} {half} on {time.day} {time:%B}, {time.year}")
+        return dates
+
+    def _state(self, speaker: str, fact: str, utterance: str, session: int | None = None, **slots: str) -> _Statement:
+        statement = _Statement(
+            speaker,
+            fact.format(name=speaker, **slots),
+            utterance.format(name=speaker, **slots),
+            session or self.random.randint(1, SESSIONS),
+        )
+        self.statements.append(statement)
+        return statement
+
+    def _list_question(self, speaker: str, other: str, topic: words.Topic) -> None:
+        count = self.random.randint(7, 8)
+        items = self.random.sample(topic.items, count)
+        frames = self.random.sample(words.FRAMES, count)
+        # Every session gets one before any gets a second.
+        sessions = [number % SESSIONS + 1 for number in range(count)]
+        self.random.shuffle(sessions)
+        support = [
+            self._state(
+                speaker, frame, self.random.choice(words.UTTERANCES), session=session, noun=topic.noun, item=item
+            )
+            for item, frame, session in zip(items, frames, sessions, strict=True)
+        ]
+        question = f"What {topic.noun} has {speaker} {topic.participle}?"
+        self.questions.append(({"question": question, "answer": ", ".join(items), "category": 1}, support))
+
+    def _attribute_question(self, attribute: words.Attribute) -> None:
+        speaker, value = self.random.choice(self.speakers), self.random.choice(attribute.values)
+        support = self._state(speaker, attribute.fact, attribute.utterance, value=value)
+        question = attribute.question.format(name=speaker)
+        self.questions.append(({"question": question, "answer": value, "category": 4}, [support]))
+
+    def _event_question(self, event: words.Event) -> None:
+        support = self._state(self.random.choice(self.speakers), event.fact, event.utterance)
+        date = self.dates[support.session - 1].split(" on ")[1].replace(",", "")
+        question = event.question.format(name=support.speaker)
+        self.questions.append(({"question": question, "answer": date, "category": 2}, [support]))
+
+    def _adversarial_questions(self, topics: Sequence[words.Topic]) -> None:
+        """Ask one speaker about a list that only the other one has."""
+        for position in self.random.sample(range(len(topics)), self.random.randint(1, 2)):
+            topic, absent = topics[position], self.speakers[1 - position % 2]
+            asked, support = self.questions[position]
+            question = f"What {topic.noun} has {absent} {topic.participle}?"
+            wrong = {"question": question, "adversarial_answer": asked["answer"], "category": 5}
+            self.questions.append((wrong, support))
+
+    def _talk(self) -> dict[str, Any]:
+        self.random.shuffle(self.statements)
+        talk: dict[str, Any] = {"speaker_a": self.speakers[0], "speaker_b": self.speakers[1]}
+        for number, date in enumerate(self.dates, 1):
+            turns: list[dict[str, str]] = []
+            for statement in self.statements:
+                if statement.session != number:
+                    continue
+                statement.dialog_id = f"D{number}:{len(turns) + 1}"
+                turns.append({"speaker": statement.speaker, "dia_id": statement.dialog_id, "text": statement.utterance})
+                other = self.speakers[1 - self.speakers.index(statement.speaker)]
+                reply = self.random.choice(words.REPLIES).format(name=statement.speaker)
+                turns.append({"speaker": other, "dia_id": f"D{number}:{len(turns) + 1}", "text": reply})
+            talk[f"session_{number}_date_time"] = date
+            talk[f"session_{number}"] = turns
+        return talk
+
+    def _observation(self) -> dict[str, Any]:
+        observation: dict[str, Any] = {}
+        for number in range(1, SESSIONS + 1):
+            observation[f"session_{number}_observation"] = {
+                speaker: [
+                    [statement.fact, statement.dialog_id]
+                    for statement in self.statements
+                    if statement.session == number and statement.speaker == speaker
+                ]
+                for speaker in self.speakers
+            }
+        return observation
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a synthetic corpus; the exit code is 2 for a wrong option."""
+    parser = argparse.ArgumentParser(prog="memupdate.data.synthetic", description=synthetic_corpus.__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
+    parser.add_argument("--conversations", type=int, default=10, help="how many conversations")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    try:
+        corpus = synthetic_corpus(options.conversations, options.seed)
+        write_file(options.output, json.dumps(corpus, indent=1, ensure_ascii=False) + "\n")
+    except MemupdateError as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 2
+    logger.info("wrote %d conversations to %s", len(corpus), options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
