@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 from memupdate.data.conversation import Evidence
 
-WELL_FORMED = re.compile(r"D[1-9][0-9]*:[1-9][0-9]*")
+WELL_FORMED = re.compile(r"D[1-9][0-9]{0,5}:[1-9][0-9]{0,5}")
 # A stray colon after the D ("D:11:26") and zero padding ("D30:05") occur. Six digits bound what int() is asked to read.
 _SOMEWHERE = re.compile(r"(?<![A-Za-z0-9])D:?([0-9]{1,6}):([0-9]{1,6})(?![0-9])")
 

@@ -1,0 +1,149 @@
+"""Checking a directory that ``preprocess_locomo`` wrote: do rows, memories and manifest belong together?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from memupdate.data.conversation import ADVERSARIAL, CATEGORIES
+from memupdate.data.facts import read_memories
+from memupdate.data.layout import MANIFEST, SPLITS, rows_path
+from memupdate.data.prompts import build_prompt
+from memupdate.data.rows import ABSTENTION, ROW_SCHEMA, TOOL_NAMES, trajectory_id
+from memupdate.data.shape import Node, collecting, read_json
+from memupdate.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessedReport:
+    """Counts over a preprocessed directory, and its schema errors.
+
+    Attributes:
+        rows: rows per split.
+        rows_per_category: per split, by category number.
+        conversations: sample ids per split, in the order of their rows.
+        memories: initial memories per conversation.
+        schema_errors: one message per error, with file, place and expectation.
+    """
+
+    rows: dict[str, int]
+    rows_per_category: dict[str, dict[int, int]]
+    conversations: dict[str, list[str]]
+    memories: dict[str, int]
+    schema_errors: list[str]
+
+
+def check_preprocessed(directory: Path | str) -> PreprocessedReport:
+    """Count the rows and memories of a directory and check them against each other and the manifest.
+
+    Raises:
+        DataError: if the manifest or a parquet file cannot be read at all.
+    """
+    directory = Path(directory)
+    problems: list[str] = []
+    manifest = read_json(directory / MANIFEST).root
+    rows = {split: _read_rows(rows_path(directory, split), problems) for split in SPLITS}
+    seed: int | None = None
+    with collecting(problems):
+        seed = manifest.field("options", "an object").field("seed", "an integer").integer()
+    for split in SPLITS:
+        _check_rows(split, rows[split], rows_path(directory, split).name, seed, problems)
+    # Rows without extra_info or sample_id are errors that _check_rows has reported.
+    infos = {split: [row["extra_info"] for row in rows[split] if row["extra_info"]] for split in SPLITS}
+    conversations = {
+        split: list(dict.fromkeys(info["sample_id"] for info in infos[split] if info["sample_id"])) for split in SPLITS
+    }
+    for sample_id in sorted(set(conversations["train"]) & set(conversations["test"])):
+        problems.append(f"{directory}: expected a conversation in one split, got {sample_id!r} in both")
+    memories: dict[str, int] = {}
+    for sample_id in dict.fromkeys(sample_id for split in SPLITS for sample_id in conversations[split]):
+        with collecting(problems):
+            initial = read_memories(directory, sample_id)
+            memories[sample_id] = len(initial)
+            undated = [memory.id for memory in initial if not memory.session_date]
+            if undated:
+                raise DataError(f"{directory}: memories of {sample_id}: expected a session_date on {undated[0]!r}")
+    _check_manifest(manifest, {split: len(rows[split]) for split in SPLITS}, memories, problems)
+    categories = {split: Counter(info["category"] for info in infos[split] if info["category"]) for split in SPLITS}
+    return PreprocessedReport(
+        rows={split: len(rows[split]) for split in SPLITS},
+        rows_per_category={split: dict(sorted(categories[split].items())) for split in SPLITS},
+        conversations=conversations,
+        memories=memories,
+        schema_errors=problems,
+    )
+
+
+def _read_rows(path: Path, problems: list[str]) -> list[dict[str, Any]]:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: expected a readable parquet file: {error}") from error
+    if not table.schema.equals(ROW_SCHEMA):
+        for field in ROW_SCHEMA:
+            position = table.schema.get_field_index(field.name)
+            found = "no such column" if position < 0 else str(table.schema.field(position).type)
+            if found != str(field.type):
+                problems.append(f"{path}: column {field.name}: expected {field.type}, got {found}")
+        for name in sorted(set(table.schema.names) - set(ROW_SCHEMA.names)):
+            problems.append(f"{path}: column {name}: expected no such column")
+        return []
+    if not table.num_rows:
+        problems.append(f"{path}: expected at least one row")
+    return table.to_pylist()
+
+
+def _check_rows(split: str, rows: list[dict[str, Any]], file: str, seed: int | None, problems: list[str]) -> None:
+    for position, row in enumerate(rows):
+        node = Node(row, file, f"row {position}")
+        with collecting(problems):
+            info = node.field("extra_info", "an object")
+            for name in ("sample_id", "namespace", "question"):
+                info.field(name, "text").text()
+            category = info.field("category", "1 to 5")
+            if category.value not in CATEGORIES:
+                raise category.fail("an integer from 1 to 5")
+            answer = info.field("answer", "text").text(empty=True)
+            sample_id, qa_index = info.value["sample_id"], info.value["qa_index"]
+            create_kwargs = {"namespace": info.value["namespace"], "sample_id": sample_id}
+            expected: dict[str, Any] = {
+                "split": split,
+                "index": position,
+                "need_tools_kwargs": True,
+                "tools_kwargs": {tool: {"create_kwargs": create_kwargs} for tool in TOOL_NAMES},
+            }
+            if category.value == ADVERSARIAL:
+                expected["answer"] = ABSTENTION
+            if seed is not None:
+                expected["namespace"] = trajectory_id(sample_id, qa_index, seed)
+            for name, value in expected.items():
+                if info.value[name] != value:
+                    raise info.field(name, "").fail(repr(value))
+            if row["prompt"] != build_prompt(info.value["question"]):
+                raise node.field("prompt", "").fail("the system prompt and the question, nothing else")
+            if (row["reward_model"] or {}).get("ground_truth") != answer:
+                raise node.field("reward_model", "").fail("extra_info.answer as ground_truth")
+    names = Counter(row["extra_info"]["namespace"] for row in rows if row["extra_info"])
+    for name, count in names.items():
+        if count > 1:
+            problems.append(f"{file}: expected a trajectory id once, got {name!r} {count} times")
+
+
+def _check_manifest(manifest: Node, rows: dict[str, int], memories: dict[str, int], problems: list[str]) -> None:
+    with collecting(problems):
+        splits = manifest.field("splits", "an object")
+        for split, count in rows.items():
+            stated = splits.field(split, "an object").field("rows", "an integer")
+            if stated.integer() != count:
+                raise stated.fail(f"{count}, the rows of {split}.parquet")
+    with collecting(problems):
+        listed = manifest.field("memories", "an object")
+        for sample_id, count in memories.items():
+            stated = listed.field(sample_id, "an integer")
+            if stated.integer() != count:
+                raise stated.fail(f"{count}, the lines of its file")

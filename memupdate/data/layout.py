@@ -1,0 +1,21 @@
+"""The names inside a preprocessed directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SPLITS = ("train", "test")
+MANIFEST = "manifest.json"
+MEMORIES = "memories"
+# Everything the preprocessing writes; a directory that holds anything else is not its own.
+OUTPUTS = (*(f"{split}.parquet" for split in SPLITS), MEMORIES, MANIFEST)
+
+
+def rows_path(directory: Path | str, split: str) -> Path:
+    """Where the rows of a split are."""
+    return Path(directory) / f"{split}.parquet"
+
+
+def memories_path(directory: Path | str, sample_id: str) -> Path:
+    """Where the initial memories of a conversation are."""
+    return Path(directory) / MEMORIES / f"{sample_id}.jsonl"

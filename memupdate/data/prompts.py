@@ -1,0 +1,15 @@
+"""What the policy is told: this, the tools' schemas and the question. Memories it finds by calling tools."""
+
+from __future__ import annotations
+
+SYSTEM_PROMPT = (
+    "You look after a bank of memories about a long conversation. "
+    "Improve it with the tools so that the user's question can be answered from the five memories retrieved for it: "
+    "search, then merge, split, create, update or delete. "
+    "Do not answer the question. When the bank is ready, finish with a reply without a tool call."
+)
+
+
+def build_prompt(question: str) -> list[dict[str, str]]:
+    """The chat messages of one trajectory's start."""
+    return [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": question}]
