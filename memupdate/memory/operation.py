@@ -1,0 +1,89 @@
+"""One request to a bank, as a small record that travels, is journaled and is replayed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from memupdate.errors import FieldError
+from memupdate.memory.record import JSON
+
+MUTATIONS = ("create", "update", "delete", "merge", "split")
+READS = ("search", "sample", "get")
+
+_ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # kind: (required, optional)
+    "create": (
+        ("content",),
+        ("memory_type", "metadata", "source", "speaker", "session", "session_date", "evidence"),
+    ),
+    "update": (("memory_id", "content"), ("memory_type", "metadata", "source")),
+    "delete": (("memory_id",), ("reason",)),
+    "merge": (("memory_ids", "strategy"), ()),
+    "split": (("memory_id", "split_criteria"), ("max_parts",)),
+    "search": (("query",), ("top_k", "memory_type", "threshold")),
+    "sample": ((), ("k", "strategy", "memory_type", "seed")),
+    "get": (("memory_id",), ()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What is asked of a bank: complete, so that applying it again to the same state gives the same state.
+
+    Attributes:
+        kind: one of ``MUTATIONS`` or ``READS``.
+        arguments: the method's arguments by name, as a JSON object; copied on the way in.
+        key: idempotency key of a mutation. A bank applies a key once; empty means that every delivery counts.
+
+    Raises:
+        FieldError: an unknown kind, or an argument that is missing, unknown or not JSON.
+    """
+
+    kind: str
+    arguments: Mapping[str, JSON] = field(default_factory=dict, hash=False)
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, str) or self.kind not in _ARGUMENTS:
+            raise FieldError("kind", self.kind, ", ".join(_ARGUMENTS))
+        if not isinstance(self.key, str):
+            raise FieldError("key", self.key, "text")
+        if not isinstance(self.arguments, Mapping):
+            raise FieldError("arguments", self.arguments, "a JSON object")
+        required, optional = _ARGUMENTS[self.kind]
+        for name in required:
+            if self.arguments.get(name) is None:
+                raise FieldError(name, None, f"a value; {self.kind} needs {', '.join(required)}")
+        for name in self.arguments:
+            if name not in required and name not in optional:
+                raise FieldError(str(name), self.arguments[name], f"{self.kind} takes {', '.join(required + optional)}")
+        try:
+            copied = json.loads(json.dumps(dict(self.arguments), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise FieldError(
+                "arguments", self.arguments, "JSON values (finite numbers, text, lists, objects)"
+            ) from error
+        # An argument left out and an argument that is null are the same request.
+        object.__setattr__(self, "arguments", {name: value for name, value in copied.items() if value is not None})
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether applying it changes the bank, and so is journaled."""
+        return self.kind in MUTATIONS
+
+    def to_json(self) -> dict[str, JSON]:
+        """A JSON object that ``from_json`` reads."""
+        return {"kind": self.kind, "arguments": dict(self.arguments), "key": self.key}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Operation:
+        """The operation that ``to_json`` wrote.
+
+        Raises:
+            FieldError: the record is not an operation.
+        """
+        if not isinstance(record, Mapping) or set(record) != set(cls.__slots__):
+            raise FieldError("operation", record, "an object with kind, arguments and key")
+        return cls(**record)

@@ -1,0 +1,66 @@
+"""Cuts a text into sentences and clauses. A cut is made at blanks only, so the pieces hold every word of the text."""
+
+from __future__ import annotations
+
+import re
+
+from memupdate.memory.words import WORD
+
+# A sentence ends at a line break, or at a mark that is followed by blanks and by something that can begin a sentence
+# (a capital, a digit, a quote): "(8 May, 2023)" after a full stop belongs to the sentence before it.
+_SENTENCE_END = re.compile(
+    r"""\s*\n\s* | (?<=[.!?])["'”’)\]]*(?P<blank>\s+)(?=["'“‘\[]?[^\W_a-z]) | (?<=[。！？])""", re.VERBOSE
+)
+_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|etc|e\.g|i\.e)\.$", re.IGNORECASE)
+
+_CONJUNCTIONS = "and|but|so|or|yet|while|which|who|where|because|after|before|since|although|though|when|then"
+# Weaker and weaker places to cut one sentence, and the words that each side must have.
+_CLAUSE_ENDS = (
+    (re.compile(r"(?<=;)\s+"), 1),
+    (re.compile(rf"(?<=,)\s+(?=(?:{_CONJUNCTIONS}|\w+ing)\b)", re.IGNORECASE), 3),
+    (re.compile(rf"\s+(?=(?:{_CONJUNCTIONS})\b)", re.IGNORECASE), 3),
+    (re.compile(r"(?<=,)\s+"), 2),
+)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of ``text`` in order, at least one if it has any word."""
+    ends = [
+        end
+        for end in _SENTENCE_END.finditer(text)
+        if not (end["blank"] and _ABBREVIATION.search(text, 0, end.start("blank")))
+    ]
+    return _long_enough(
+        _cut(text, [(end.start("blank") if end["blank"] else end.start(), end.end()) for end in ends]), 1
+    )
+
+
+def clauses(sentence: str) -> list[str]:
+    """The clauses of a sentence in order: cut at the strongest kind of boundary it has; itself where it has none."""
+    for boundary, words in _CLAUSE_ENDS:
+        pieces = _long_enough(_cut(sentence, [end.span() for end in boundary.finditer(sentence)]), words)
+        if len(pieces) > 1:
+            return pieces
+    return [sentence]
+
+
+def _cut(text: str, spans: list[tuple[int, int]]) -> list[str]:
+    starts = [0, *(end for _, end in spans)]
+    stops = [*(start for start, _ in spans), len(text)]
+    return [text[start:stop].strip() for start, stop in zip(starts, stops, strict=True)]
+
+
+def _long_enough(pieces: list[str], words: int) -> list[str]:
+    """Joins neighbours until every piece has that many words."""
+    joined: list[str] = []
+    pending = ""
+    for piece in pieces:
+        pending = f"{pending} {piece}".strip()
+        if len(WORD.findall(pending)) >= words:
+            joined.append(pending)
+            pending = ""
+    if pending and joined:
+        joined[-1] = f"{joined[-1]} {pending}"
+    elif pending:
+        joined.append(pending)
+    return joined

@@ -1,0 +1,176 @@
+"""Reading a bank. A view never changes; a `MemoryBank` is a view that can be edited."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from memupdate.errors import FieldError, UnknownMemoryError
+from memupdate.memory.base import Base
+from memupdate.memory.delta import Delta
+from memupdate.memory.embedding import Embedder
+from memupdate.memory.operation import Operation
+from memupdate.memory.record import Memory, checked_text, checked_type
+from memupdate.memory.sampling import pick
+from memupdate.memory.search import SearchHit, best_slots, live_slots, vectors_of
+
+
+def checked_count(name: str, value: object, least: int, most: int | None = None) -> int:
+    """``value`` as a whole number in that range.
+
+    Raises:
+        FieldError: anything else.
+    """
+    inside = (
+        isinstance(value, int) and not isinstance(value, bool) and value >= least and (most is None or value <= most)
+    )
+    if not inside:
+        raise FieldError(name, value, f"a whole number from {least}" + ("" if most is None else f" to {most}"))
+    assert isinstance(value, int)
+    return value
+
+
+class BankView:
+    """A bank as it was at one moment: everything that reads, nothing that writes."""
+
+    __slots__ = ("_base", "_delta")
+
+    def __init__(self, base: Base, delta: Delta) -> None:
+        """Use ``MemoryBank.from_memories``, ``snapshot`` or ``initial``."""
+        self._base = base
+        self._delta = delta
+
+    def __len__(self) -> int:
+        return len(self._base) - len(self._delta.hidden) + len(self._delta.memories)
+
+    def __contains__(self, memory_id: object) -> bool:
+        return isinstance(memory_id, str) and self._slot(memory_id) is not None
+
+    def __iter__(self) -> Iterator[Memory]:
+        """The memories in order of insertion; an updated one keeps its place."""
+        for slot in live_slots(self._base, self._delta).tolist():
+            yield self._at(slot)
+
+    @property
+    def embedder(self) -> Embedder:
+        """What embeds queries and new content when no vectors are given."""
+        return self._base.embedder
+
+    @property
+    def initial(self) -> BankView:
+        """The bank before its first edit: its base."""
+        return BankView(self._base, Delta(self._base))
+
+    @property
+    def journal(self) -> list[Operation]:
+        """Every mutation that was applied since the base, in order; a fork's starts with its parent's."""
+        return self._delta.journal.copy()
+
+    def get(self, memory_id: str) -> Memory:
+        """The memory of that id.
+
+        Raises:
+            FieldError: not text.
+            UnknownMemoryError: not in the bank.
+        """
+        return self._at(self._known(memory_id))
+
+    def search(
+        self,
+        query: str,
+        top_k: int = 5,
+        memory_type: str | None = None,
+        threshold: float | None = None,
+        *,
+        vector_D: np.ndarray | None = None,
+    ) -> list[SearchHit]:
+        """The memories most similar to a query: exact, best first, equal scores in order of insertion.
+
+        Args:
+            query: what to look for.
+            top_k: at most so many, from 1.
+            memory_type: only memories of this type.
+            threshold: only scores of at least this, 0 to 1.
+            vector_D: the query's embedding, where it is known already.
+
+        Raises:
+            FieldError: an argument is not allowed.
+        """
+        checked_text("query", query)
+        checked_count("top_k", top_k, 1)
+        if memory_type is not None:
+            checked_type(memory_type)
+        if threshold is not None:
+            number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+            if not number or not 0 <= threshold <= 1:
+                raise FieldError("threshold", threshold, "a number from 0 to 1")
+        vector_D = self._query_vector(query, vector_D)
+        found = best_slots(self._base, self._delta, vector_D, top_k, memory_type, threshold)
+        return [SearchHit(self._at(slot), score) for slot, score in found]
+
+    def sample(
+        self, k: int = 3, strategy: str = "random", memory_type: str | None = None, seed: int = 0
+    ) -> list[Memory]:
+        """Up to ``k`` memories, the same ones for the same state and seed.
+
+        Args:
+            k: how many, from 1.
+            strategy: ``random``, ``diverse`` (far from each other in embedding space) or ``recent`` (newest first).
+            memory_type: only memories of this type.
+            seed: of ``random``, and of where ``diverse`` starts.
+
+        Raises:
+            FieldError: an argument is not allowed.
+        """
+        checked_count("k", k, 1)
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise FieldError("seed", seed, "a whole number")
+        if memory_type is not None:
+            checked_type(memory_type)
+        slots_S = live_slots(self._base, self._delta, memory_type)
+        places = pick(strategy, len(slots_S), k, seed, lambda: vectors_of(self._base, self._delta, slots_S))
+        return [self._at(int(slots_S[place])) for place in places]
+
+    def mean_characters(self) -> float:
+        """Mean length of the contents, in characters; 0 for an empty bank."""
+        return self._delta.characters / len(self) if len(self) else 0.0
+
+    def digest(self) -> str:
+        """SHA-256 over every memory in order and the next id: equal digests, equal states."""
+        base, delta = self._base, self._delta
+        state = hashlib.sha256(str(base.next_number + delta.created).encode())
+        if not delta.hidden and not delta.memories:
+            state.update(b"".join(base.digests))
+            return state.hexdigest()
+        for slot in live_slots(base, delta).tolist():
+            edited = delta.memories.get(slot)
+            state.update(base.digests[slot] if edited is None else edited.digest())
+        return state.hexdigest()
+
+    def _slot(self, memory_id: str) -> int | None:
+        slot = self._delta.slots.get(memory_id)
+        if slot is None:
+            slot = self._base.slots.get(memory_id)
+            if slot in self._delta.hidden and slot not in self._delta.memories:
+                return None
+        return slot
+
+    def _known(self, memory_id: object) -> int:
+        if not isinstance(memory_id, str):
+            raise FieldError("memory_id", memory_id, "a memory's id, as text")
+        slot = self._slot(memory_id)
+        if slot is None:
+            raise UnknownMemoryError(memory_id)
+        return slot
+
+    def _at(self, slot: int) -> Memory:
+        edited = self._delta.memories.get(slot)
+        return self._base.memories[slot] if edited is None else edited
+
+    def _query_vector(self, query: str, given: np.ndarray | None) -> np.ndarray:
+        vector_D: np.ndarray = self.embedder.embed([query])[0] if given is None else np.asarray(given, dtype=np.float32)
+        if vector_D.shape != self._base.embeddings_ND.shape[1:]:
+            raise FieldError("vector_D", vector_D.shape, f"a vector of shape {self._base.embeddings_ND.shape[1:]}")
+        return vector_D
