@@ -4,7 +4,7 @@ from __future__ import annotations
 
 SYSTEM_PROMPT = (
     "You look after a bank of memories about a long conversation. "
-    "Improve it with the tools so that the user's question can be answered from the five memories retrieved for it: "
+    "Improve it with the tools so the user's question can be answered from the five memories retrieved for it: "
     "search, then merge, split, create, update or delete. "
     "Do not answer the question. When the bank is ready, finish with a reply without a tool call."
 )
