@@ -1,0 +1,92 @@
+"""The judge scorer: a chat model grades how well the retrieved memories support the gold answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memupdate.errors import FieldError
+from memupdate.evaluation.locomo_score import locomo_score
+from memupdate.rewards.chat_endpoint import ChatEndpoint, check_endpoint_options
+from memupdate.rewards.fields import build_options, check_positive_int
+from memupdate.rewards.prompts import judge_prompt, reader_prompt
+from memupdate.rewards.scorers import ABSTENTION_CATEGORY
+
+_SCORE = re.compile(r"(?:0(?:\.[0-9]+)?|1(?:\.0+)?|\.[0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeOptions:
+    """Fields of ``judge`` in a config.
+
+    Attributes:
+        model: the model's name at the endpoint.
+        base_url: the endpoint; empty takes the client's own (``OPENAI_BASE_URL``).
+        cache: the JSON-lines file of replies.
+        offline: answer from the cache alone.
+        deadline_s: seconds for one reply, retries included.
+        max_tokens: the longest reply.
+    """
+
+    model: str = ""
+    base_url: str = ""
+    cache: str = ""
+    offline: bool = False
+    deadline_s: float = 60.0
+    max_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        check_endpoint_options(self.model, self.base_url, self.cache, self.offline, self.deadline_s)
+        check_positive_int("reward.scorer.max_tokens", self.max_tokens)
+
+
+def parse_score(reply: str) -> float:
+    """The number in [0, 1] that a reply consists of.
+
+    Raises:
+        FieldError: the reply is anything but one such number.
+    """
+    if not _SCORE.fullmatch(reply.strip()):
+        raise FieldError("judge's reply", reply, "one number between 0 and 1 and nothing else")
+    return float(reply)
+
+
+class JudgeScorer:
+    """A chat model's grade, in [0, 1].
+
+    An abstention question (category 5) has no answer to support: there the model answers it from the memories, and the
+    official rule grades the reply, 1 if it says that there is no information, else 0.
+    """
+
+    name = "judge"
+
+    def __init__(self, endpoint: ChatEndpoint) -> None:
+        self.endpoint = endpoint
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> JudgeScorer:
+        """Check the options (see ``JudgeOptions``) and open the cache; the endpoint is asked on the first miss.
+
+        Raises:
+            FieldError: an unknown option, or a value that is not allowed.
+            DataError: the cache holds a line that is not a reply.
+        """
+        checked = build_options(JudgeOptions, options, "reward.scorer")
+        endpoint = ChatEndpoint(
+            model=checked.model,
+            base_url=checked.base_url,
+            cache=checked.cache,
+            offline=checked.offline,
+            deadline_s=checked.deadline_s,
+            max_tokens=checked.max_tokens,
+        )
+        return cls(endpoint)
+
+    def score(self, question: str, answer: str, retrieved: Sequence[str], category: int | None = None) -> float:
+        """The judge's grade of one item; errors as ``ChatEndpoint.complete``, and a reply that is not a score."""
+        if category == ABSTENTION_CATEGORY:
+            reply = self.endpoint.complete(reader_prompt(question, retrieved), str)
+            return locomo_score(reply, answer, category)
+        return self.endpoint.complete(judge_prompt(question, answer, retrieved), parse_score)
