@@ -1,0 +1,53 @@
+"""What is counted of one trajectory: the agent loop writes it, the reward manager logs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from memupdate.tools.calls import TOOLS
+
+_NUMBERS = ("turns", "memory_count_before", "memory_count_after", "malformed_calls", "unknown_calls", "ignored_calls")
+
+
+def _zeros() -> dict[str, int]:
+    return dict.fromkeys(TOOLS, 0)
+
+
+@dataclass(slots=True)
+class TrajectoryCounts:
+    """Counts of one trajectory. Every tool call that a policy wrote and that was read is in exactly one of ``calls``
+    (of its tool), ``malformed_calls``, ``unknown_calls`` and ``ignored_calls``.
+
+    Attributes:
+        turns: assistant turns.
+        memory_count_before: memories in the bank at the start.
+        memory_count_after: memories in the bank at the end.
+        malformed_calls: calls that could not be read (broken JSON, no name, arguments that are no object, not closed).
+        unknown_calls: calls of a tool that does not exist.
+        ignored_calls: calls beyond the limit of one turn.
+        calls: calls by tool.
+        errors: those of ``calls`` that were answered with an error, by tool.
+    """
+
+    turns: int = 0
+    memory_count_before: int = 0
+    memory_count_after: int = 0
+    malformed_calls: int = 0
+    unknown_calls: int = 0
+    ignored_calls: int = 0
+    calls: dict[str, int] = field(default_factory=_zeros)
+    errors: dict[str, int] = field(default_factory=_zeros)
+
+    def to_fields(self) -> dict[str, float]:
+        """Flat, with the same keys for every trajectory: the numbers, ``calls_{tool}`` and ``errors_{tool}``."""
+        fields = {name: float(getattr(self, name)) for name in _NUMBERS}
+        fields |= {f"calls_{tool}": float(count) for tool, count in self.calls.items()}
+        fields |= {f"errors_{tool}": float(count) for tool, count in self.errors.items()}
+        return fields
+
+
+def counts_in(fields: Mapping[str, Any]) -> dict[str, float]:
+    """The part of ``fields`` that ``to_fields`` wrote; a count that is not there is 0."""
+    return {name: float(fields.get(name, 0.0)) for name in TrajectoryCounts().to_fields()}
