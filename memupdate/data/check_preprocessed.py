@@ -110,17 +110,13 @@ def _check_rows(split: str, rows: list[dict[str, Any]], file: str, seed: int | N
                 raise category.fail("an integer from 1 to 5")
             answer = info.field("answer", "text").text(empty=True)
             sample_id, qa_index = info.value["sample_id"], info.value["qa_index"]
-            create_kwargs = {"namespace": info.value["namespace"], "sample_id": sample_id}
-            expected: dict[str, Any] = {
-                "split": split,
-                "index": position,
-                "need_tools_kwargs": True,
-                "tools_kwargs": {tool: {"create_kwargs": create_kwargs} for tool in TOOL_NAMES},
-            }
+            expected: dict[str, Any] = {"split": split, "index": position, "need_tools_kwargs": True}
             if category.value == ADVERSARIAL:
                 expected["answer"] = ABSTENTION
             if seed is not None:
                 expected["namespace"] = trajectory_id(sample_id, qa_index, seed)
+            create_kwargs = {"namespace": info.value["namespace"], "sample_id": sample_id}
+            expected["tools_kwargs"] = {tool: {"create_kwargs": create_kwargs} for tool in TOOL_NAMES}
             for name, value in expected.items():
                 if info.value[name] != value:
                     raise info.field(name, "").fail(repr(value))

@@ -12,9 +12,9 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from nltk.stem import PorterStemmer
 
 from memupdate.errors import FieldError
 
@@ -23,7 +23,6 @@ ABSTENTIONS = ("no information available", "not mentioned")
 
 _ARTICLES = re.compile(r"\b(a|an|the|and)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_STEMMER = PorterStemmer()
 
 
 def normalize(text: str) -> str:
@@ -35,9 +34,18 @@ def normalize(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
+@functools.cache
+def _stemmer() -> Any:
+    # Imported at first use: nltk takes seconds to import, and not every user of this module needs stems.
+    from nltk.stem import PorterStemmer
+
+    return PorterStemmer()
+
+
 @functools.lru_cache(maxsize=100_000)
 def _stem(word: str) -> str:
-    return _STEMMER.stem(word)
+    stemmed: str = _stemmer().stem(word)
+    return stemmed
 
 
 def token_f1(prediction: str, gold: str) -> float:
