@@ -330,21 +330,23 @@ def test_u7_the_session_date_is_on_every_memory(real: Path, locomo_json: Path) -
             assert memory.session_date.split(" on ")[1] in memory.text
 
 
-def test_l12_dates_make_temporal_answers_findable(real: Path, locomo_json: Path) -> None:
-    """With facts alone 27 of 321 temporal answers can be found; the session dates raise that."""
+def test_l12_dates_make_temporal_answers_findable(locomo_json: Path) -> None:
+    """With facts alone 27 of 321 temporal answers stand in one; the session dates raise what can be found."""
 
     def words(text: str) -> set[str]:
         return set(re.findall(r"\w+", text.lower()))
 
-    with_date = without = total = 0
+    verbatim = with_date = without = total = 0
     for conversation in load_locomo(locomo_json):
-        memories = read_memories(real, conversation.sample_id)
+        memories = initial_memories(conversation)
         texts = [(words(memory.content), words(memory.text)) for memory in memories]
         for question in conversation.questions:
             if question.category == 2:
                 total += 1
-                answer = words(question.answer or "")
-                without += any(answer <= content for content, _ in texts)
-                with_date += any(answer <= text for _, text in texts)
-    assert total == 321
-    assert without <= 32 and with_date >= 2 * without
+                answer = question.answer or ""
+                verbatim += any(answer.lower() in memory.content.lower() for memory in memories)
+                without += any(words(answer) <= content for content, _ in texts)
+                with_date += any(words(answer) <= text for _, text in texts)
+    assert (verbatim, total) == (27, 321)
+    # In any order of words ("8 May 2023" for "8 May, 2023").
+    assert (without, with_date) == (28, 87)
