@@ -12,6 +12,7 @@ The date that all sources share stays a field of the merged memory; different da
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -100,17 +101,19 @@ def summary(sources: Sequence[Memory], dated: bool) -> str:
 
 def _without_repeats(found: list[_Sentence]) -> list[_Sentence]:
     """Drops sentences that another one holds: the same content words in the same order, and the same negations."""
-    kept: list[_Sentence] = []
-    for sentence in found:
-        holder = next((other for other in kept if _holds(other, sentence)), None)
+    kept: list[int] = []
+    saying: dict[str, list[int]] = {word: [] for sentence in found for word in sentence.stems}
+    for place in sorted(range(len(found)), key=lambda place: -len(found[place].stems)):
+        sentence = found[place]
+        possible = min((saying[word] for word in sentence.stems), key=len, default=[])
+        holder = next((found[other] for other in possible if _holds(found[other], sentence)), None)
         if holder is not None:
             holder.dates += [date for date in sentence.dates if date not in holder.dates]
             continue
-        for other in [other for other in kept if _holds(sentence, other)]:
-            sentence.dates += [date for date in other.dates if date not in sentence.dates]
-            kept.remove(other)
-        kept.append(sentence)
-    return kept
+        kept.append(place)
+        for word in set(sentence.stems):
+            saying[word].append(place)
+    return [found[place] for place in sorted(kept)]
 
 
 def _holds(longer: _Sentence, shorter: _Sentence) -> bool:
@@ -131,7 +134,7 @@ def _within_budget(found: list[_Sentence], characters: int) -> list[_Sentence]:
         # Words that come back carry the topic, figures carry facts; the root keeps long sentences from always winning.
         topic = sum(math.log1p(frequency[word]) for word in set(sentence.stems))
         figures = sum(any(letter.isdigit() for letter in word) for word in sentence.stems)
-        return round((topic + figures) / math.sqrt(len(sentence.stems)), 6)
+        return round((topic + figures) / math.sqrt(max(1, len(sentence.stems))), 6)
 
     ranked = sorted(range(len(found)), key=lambda place: -salience(found[place]))
     first = {found[place].source: place for place in reversed(ranked)}
@@ -183,28 +186,44 @@ def common(sources: Sequence[Memory]) -> str:
 
 def _shared_phrases(texts: list[str], others: int) -> list[str]:
     """The longest phrases of each text that at least ``others`` of the other texts hold, each phrase once."""
-    stems = [[stem(word) for word in tokens(text)] for text in texts]
-    lines = [f" {' '.join(words)} " for words in stems]
+    lines = [f" {' '.join(stem(word) for word in tokens(text))} " for text in texts]
     phrases: dict[str, str] = {}  # stems: the words as they stand in the text
-    for number, (text, words) in enumerate(zip(texts, stems, strict=True)):
+    for number, (text, line) in enumerate(zip(texts, lines, strict=True)):
+        other_lines = lines[:number] + lines[number + 1 :]
+        blanks = [place for place, letter in enumerate(line) if letter == " "]
         spans = [found.span() for found in WORD.finditer(text)]
         carries = [text[slice(*span)].casefold() not in STOPWORDS for span in spans]
         start = 0
-        while start < len(words):
-            stop = start
-            while stop < len(words) and _holders(lines, words[start : stop + 1], number) >= others:
-                stop += 1
+        while start < len(spans):
+            stop = _longest(line, blanks, start, other_lines, others)
             inside = [place for place in range(start, stop) if carries[place]]
             start = max(stop, start + 1)
             if not inside:
                 continue
-            phrase = f" {' '.join(words[inside[0] : inside[-1] + 1])} "
+            phrase = line[blanks[inside[0]] : blanks[inside[-1] + 1] + 1]
             if not any(phrase in known for known in phrases):
                 phrases = {known: shown for known, shown in phrases.items() if known not in phrase}
                 phrases[phrase] = text[spans[inside[0]][0] : spans[inside[-1]][1]]
     return list(phrases.values())
 
 
-def _holders(lines: list[str], words: list[str], number: int) -> int:
-    phrase = f" {' '.join(words)} "
-    return sum(phrase in line for other, line in enumerate(lines) if other != number)
+def _longest(line: str, blanks: list[int], start: int, other_lines: list[str], others: int) -> int:
+    """Where the longest phrase from word ``start`` ends that so many other lines hold.
+
+    A beginning of a held phrase is held, so its length is doubled and then bisected.
+    """
+
+    def held(stop: int) -> bool:
+        phrase = line[blanks[start] : blanks[stop] + 1]
+        return sum(phrase in other for other in other_lines) >= others
+
+    last = len(blanks) - 1
+    length = 1
+    while start + length <= last and held(start + length):
+        length *= 2
+    shortest_open = start + length // 2 + 1
+    return (
+        shortest_open
+        - 1
+        + bisect_left(range(shortest_open, min(start + length, last + 1)), True, key=lambda stop: not held(stop))
+    )

@@ -36,7 +36,7 @@ class SentenceEmbedder:
             self._model = SentenceTransformer(where, device="cpu")
         except (OSError, ValueError) as error:
             raise FieldError("embedder", model, f"a sentence-transformers model that loads ({error})") from error
-        self.dim = int(self._model.get_sentence_embedding_dimension() or 0)
+        self.dim = len(self._model.encode("a", show_progress_bar=False))
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """``(N, D)`` float32, unit rows; a zero row for a text without words."""

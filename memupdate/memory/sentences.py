@@ -9,7 +9,7 @@ from memupdate.memory.words import WORD
 # A sentence ends at a line break, or at a mark that is followed by blanks and by something that can begin a sentence
 # (a capital, a digit, a quote): "(8 May, 2023)" after a full stop belongs to the sentence before it.
 _SENTENCE_END = re.compile(
-    r"""\s*\n\s* | (?<=[.!?])["'”’)\]]*(?P<blank>\s+)(?=["'“‘\[]?[^\W_a-z]) | (?<=[。！？])""", re.VERBOSE
+    r"""\n | (?<=[.!?])["'”’)\]]*(?P<blank>\s+)(?=["'“‘\[]?[^\W_a-z]) | (?<=[。！？])""", re.VERBOSE
 )
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|etc|e\.g|i\.e)\.$", re.IGNORECASE)
 
@@ -24,15 +24,15 @@ _CLAUSE_ENDS = (
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of ``text`` in order, at least one if it has any word."""
-    ends = [
-        end
+    """The sentences of ``text`` in order, each run of blanks in them as one blank; at least one if it has any word."""
+    # First, because searching long runs of blanks for a cut is quadratic.
+    text = "\n".join(" ".join(line.split()) for line in text.splitlines())
+    spans = [
+        (end.start("blank") if end["blank"] else end.start(), end.end())
         for end in _SENTENCE_END.finditer(text)
-        if not (end["blank"] and _ABBREVIATION.search(text, 0, end.start("blank")))
+        if not (end["blank"] and _ABBREVIATION.search(text, max(0, end.start("blank") - 8), end.start("blank")))
     ]
-    return _long_enough(
-        _cut(text, [(end.start("blank") if end["blank"] else end.start(), end.end()) for end in ends]), 1
-    )
+    return _long_enough(_cut(text, spans), 1)
 
 
 def clauses(sentence: str) -> list[str]:

@@ -24,7 +24,7 @@ SPLIT_CRITERIA = ("temporal", "thematic", "speaker")
 # Clustering compares every pair, so a very long text is first put together into so many pieces.
 _MAX_UNITS = 64
 # Two clusters whose cosine is at least this are one theme.
-_ONE_THEME = 0.3
+_ONE_THEME = 0.1
 
 _MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 _DAY = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
@@ -88,8 +88,8 @@ def _at_most(units: list[str], count: int) -> list[str]:
 
 
 def _by_key(keys: Sequence[str | None]) -> list[list[int]]:
-    """Places of equal keys, by first appearance. A piece without a key goes with the one before it (or after)."""
-    current = next((key for key in keys if key is not None), None)
+    """Places of equal keys, by first appearance. A piece without a key goes with the one before it."""
+    current: str | None = None
     groups: dict[str | None, list[int]] = {}
     for place, key in enumerate(keys):
         current = current if key is None else key
@@ -117,13 +117,14 @@ def _temporal(pieces: list[str], memory: Memory, max_parts: int) -> list[list[in
 
 
 def _thematic(pieces: list[str], memory: Memory, max_parts: int) -> list[list[int]]:
-    """Agglomerative clustering by the cosine of summed word vectors, until themes are few enough and far apart."""
+    """Agglomerative clustering by the cosine of summed tf-idf vectors, until themes are few enough and apart."""
     stems = [set(content_stems(piece)) for piece in pieces]
-    everywhere = set.intersection(*stems) if len(pieces) > 2 else set()  # says nothing about the theme
-    vocabulary = {word: place for place, word in enumerate(sorted(set().union(*stems) - everywhere))}
-    vectors_UV = np.zeros((len(pieces), max(1, len(vocabulary))))
+    vocabulary = {word: place for place, word in enumerate(sorted(set().union(*stems)))}
+    vectors_UV = np.zeros((len(pieces), len(vocabulary)))
     for place, words in enumerate(stems):
-        vectors_UV[place, [vocabulary[word] for word in words if word in vocabulary]] = 1
+        vectors_UV[place, [vocabulary[word] for word in words]] = 1
+    # Inverse document frequency: a name that is in nearly every piece says little about the theme.
+    vectors_UV *= np.log((len(pieces) + 1) / vectors_UV.sum(axis=0))
     groups = [[place] for place in range(len(pieces))]
     while len(groups) > 2:
         norms_U = np.maximum(np.linalg.norm(vectors_UV, axis=1), 1e-9)
@@ -152,7 +153,9 @@ def _speaker(pieces: list[str], memory: Memory, max_parts: int) -> list[list[int
             return memory.speaker
         return next((name for name in _names(piece) if name in people), None)
 
-    return _by_key([who(piece) for piece in pieces])
+    keys = [who(piece) for piece in pieces]
+    first = next((key for key in keys if key is not None), None)
+    return _by_key([first, *keys[1:]])  # what is said before the first name is about that person too
 
 
 _SAID = re.compile(r"\s*([^\W\d_][\w'’-]*)\s*:")

@@ -140,7 +140,7 @@ def test_make_embedder_knows_its_names() -> None:
 
 @pytest.mark.parametrize("name", ["", "/no/such/folder", "hash", "hashing:", "hashing:x", "hashing:2", "minilm", None])
 def test_make_embedder_says_what_is_allowed(name: object) -> None:
-    with pytest.raises(FieldError, match="hashing|8 to"):
+    with pytest.raises(FieldError, match=r"hashing|8 to"):
         make_embedder(name)  # type: ignore[arg-type]
 
 
