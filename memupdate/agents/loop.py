@@ -1,0 +1,183 @@
+"""verl's tool loop for memory editing: one trajectory, one namespace on the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
+from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState, ToolAgentLoop
+from verl.experimental.agent_loop.tool_parser import FunctionCall
+from verl.tools.schemas import ToolResponse
+
+from memupdate.agents.parser import EXAMPLE, MALFORMED_CALL
+from memupdate.agents.seeds import request_seed
+from memupdate.agents.token_limit import TokenLimit
+from memupdate.broker import MemoryStoreManager
+from memupdate.errors import FieldError, MemupdateError
+from memupdate.tools import TOOLS, MemoryTool, TrajectoryCounts, error_text
+
+logger = logging.getLogger(__name__)
+
+TRAINING_SPLIT = "train"
+
+
+class NamespaceInUseError(MemupdateError):
+    """Two trajectories got the same namespace, so they would edit one bank."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(namespace)
+        self.namespace = namespace
+
+    def __str__(self) -> str:
+        return (
+            f"namespace: {self.namespace!r} is open already; allowed: one of its own for every rollout "
+            "(is extra_info.namespace unique over the dataset?)"
+        )
+
+
+def rollout_namespace(extra_info: Mapping[str, Any], step: int, session_id: int) -> str:
+    """The namespace of one rollout: the row's trajectory id, the training step, the rollout's place in its group, and
+    ``v`` if the row is not from the training split.
+    """
+    mark = "" if extra_info["split"] == TRAINING_SPLIT else "v"
+    return f"{extra_info['namespace']}-s{step}r{session_id}{mark}"
+
+
+class MemoryAgentLoop(ToolAgentLoop):
+    """verl's ``ToolAgentLoop`` whose tools edit the trajectory's own bank.
+
+    It adds to the stock loop: a namespace that is opened before and closed if anything fails, an answer for every tool
+    call that the model writes, calls of one turn in their order, tool text cut by tokens, a seed for every generation,
+    and counts in ``extra_fields``. The namespace stays open after a good run: the reward manager reads and closes it.
+
+    Raises:
+        FieldError: a tool that is no ``MemoryTool``, or ``memory.tool_response_tokens`` too small for any text.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, tool in self.tools.items():
+            if not isinstance(tool, MemoryTool):
+                raise FieldError("tool_config_path", f"{name} ({type(tool).__name__})", f"only {', '.join(TOOLS)}")
+        self.memory_config = self.config.memory
+        self.max_tool_response_length = sys.maxsize  # in characters: the cut by tokens is the only one
+        self._token_limit = TokenLimit(self.memory_config.tool_response_tokens, self.tokenizer)
+        self.counts = TrajectoryCounts()
+        self._namespace = ""
+        self._seed_of_turn: tuple[int, str, int, int, int] = (0, "", 0, 0, 0)
+        self._call_number = 0
+        self._one_call = asyncio.Lock()
+
+    async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:
+        """Run the trajectory.
+
+        Args:
+            sampling_params: verl's; every generation gets a ``sampling_seed`` of its own on top.
+            kwargs: the dataset's row, ``global_steps`` and ``session_id``. Of ``extra_info``, ``namespace``,
+                ``sample_id``, ``split`` and ``index`` are read.
+
+        Returns:
+            verl's output; ``extra_fields`` has ``namespace`` and every key of ``TrajectoryCounts.to_fields`` besides
+            verl's own.
+
+        Raises:
+            NamespaceInUseError: another trajectory has this namespace.
+            MemupdateError: the broker or the conversation was not found.
+        """
+        extra_info, step, session_id = kwargs["extra_info"], int(kwargs["global_steps"]), int(kwargs["session_id"])
+        self._namespace = rollout_namespace(extra_info, step, session_id)
+        self._seed_of_turn = (
+            int(self.memory_config.seed),
+            str(extra_info["split"]),
+            step,
+            int(extra_info["index"]),
+            session_id,
+        )
+        broker = await MemoryStoreManager.connect(self.memory_config.broker_name)
+        opened = await broker.open(self._namespace, extra_info["sample_id"])
+        if not opened["created"]:
+            raise NamespaceInUseError(self._namespace)
+        try:
+            output: AgentLoopOutput = await super().run(sampling_params, **kwargs)
+            after = await broker.stats(self._namespace)
+        except BaseException:  # cancellation too: no namespace outlives its trajectory
+            await self._close_after_failure(broker)
+            raise
+        self.counts.memory_count_before = after["count_initial"]
+        self.counts.memory_count_after = after["count"]
+        output.extra_fields.update(self.counts.to_fields(), namespace=self._namespace)
+        return output
+
+    async def _close_after_failure(self, broker: MemoryStoreManager) -> None:
+        try:
+            await broker.close(self._namespace)
+        except Exception:  # the first error is the one to see
+            logger.exception("namespace %s could not be closed after its trajectory failed", self._namespace)
+
+    async def _handle_pending_state(self, agent_data: AgentData, sampling_params: dict[str, Any]) -> AgentState:
+        agent_data.request_id = self._namespace  # all turns go to one server, and the same one in a repeated run
+        state: AgentState = await super()._handle_pending_state(agent_data, sampling_params)
+        return state
+
+    async def _handle_generating_state(
+        self, agent_data: AgentData, sampling_params: dict[str, Any], ignore_termination: bool = False
+    ) -> AgentState:
+        # A copy: verl hands one dict to every rollout of a group.
+        seeded = {**sampling_params, "sampling_seed": request_seed(*self._seed_of_turn, turn=self.counts.turns)}
+        self.counts.turns += 1
+        state: AgentState = await super()._handle_generating_state(agent_data, seeded, ignore_termination)
+        return state
+
+    async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
+        self.counts.ignored_calls += self._ignored(agent_data)
+        state: AgentState = await super()._handle_processing_tools_state(agent_data)
+        return state
+
+    def _ignored(self, agent_data: AgentData) -> int:
+        return max(0, len(agent_data.tool_calls) - self.max_parallel_calls)
+
+    async def _call_tool(
+        self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData
+    ) -> tuple[ToolResponse, float, dict[str, Any]]:
+        """Answer one call; the calls of a turn, which verl starts all at once, take their turns here."""
+        async with self._one_call:
+            text = await self._answer(tool_call, tools_kwargs, agent_data)
+        text = self._token_limit.cut(text)
+        ignored = self._ignored(agent_data)
+        if ignored and tool_call is agent_data.tool_calls[self.max_parallel_calls - 1]:
+            text += "\n" + error_text(
+                f"{ignored} more tool call{'s' if ignored > 1 else ''} of this turn ignored; allowed: at most "
+                f"{self.max_parallel_calls} in one turn"
+            )
+        return ToolResponse(text=text), 0.0, {}
+
+    async def _answer(self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData) -> str:
+        arguments = json.loads(tool_call.arguments)  # written by the parser, so it is JSON
+        if tool_call.name == MALFORMED_CALL:
+            self.counts.malformed_calls += 1
+            return error_text(f"tool call: {arguments['problem']}; allowed: {EXAMPLE}")
+        tool = self.tools.get(tool_call.name)
+        if tool is None:
+            self.counts.unknown_calls += 1
+            return error_text(FieldError("tool", tool_call.name, ", ".join(self.tools)))
+        number, self._call_number = self._call_number, self._call_number + 1
+        create_kwargs = {
+            **tools_kwargs.get(tool_call.name, {}).get("create_kwargs", {}),
+            "namespace": self._namespace,
+            "broker_name": self.memory_config.broker_name,
+            "call_number": number,
+        }
+        # Not verl's own _call_tool: it turns a broker that is gone into text, and the run would train on that.
+        instance_id, _ = await tool.create(create_kwargs=create_kwargs)
+        try:
+            response, _, result = await tool.execute(instance_id, arguments, agent_data=agent_data)
+        finally:
+            await tool.release(instance_id)
+        self.counts.calls[tool_call.name] += 1
+        self.counts.errors[tool_call.name] += result["error"]
+        return str(response.text)

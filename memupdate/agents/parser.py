@@ -1,0 +1,137 @@
+"""Tool calls out of a completion, where a call that cannot be read is a call too: one that gets an answer.
+
+verl's own hermes parser drops a call that it cannot read, which ends the episode or passes unseen. Here it becomes a
+call of the reserved name ``MALFORMED_CALL`` that says what is wrong; the agent loop answers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
+from verl.tools.schemas import OpenAIFunctionToolSchema
+from verl.utils.rollout_trace import rollout_trace_op
+
+PARSER_NAME = "memory_hermes"
+MALFORMED_CALL = "malformed_tool_call"
+OPEN_TAG, CLOSE_TAG = "<tool_call>", "</tool_call>"
+EXAMPLE = OPEN_TAG + '{"name": "search_memory", "arguments": {"query": "..."}}' + CLOSE_TAG
+MAX_DEPTH = 16
+"""Deeper JSON than any tool takes: verl's own message classes fail on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedCall:
+    """One call of a completion.
+
+    Attributes:
+        name: the tool's name; ``MALFORMED_CALL`` if the call could not be read.
+        arguments: what the model gave; after a failure ``{"problem": what is wrong}``.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+
+
+def read_tool_calls(text: str, *, finished: bool) -> tuple[str, list[ParsedCall]]:
+    """The calls in a completion, in order.
+
+    Args:
+        text: the decoded completion.
+        finished: whether the model ended it itself. If not, a last call that is not closed was cut by the length
+            limit: it is nobody's mistake, and no call.
+
+    Returns:
+        The text around the calls, and the calls.
+    """
+    around: list[str] = []
+    calls: list[ParsedCall] = []
+    place = 0
+    while True:
+        opened, closed = text.find(OPEN_TAG, place), text.find(CLOSE_TAG, place)
+        if closed >= 0 and (opened < 0 or closed < opened):
+            around.append(text[place:closed])
+            calls.append(_malformed(f"{CLOSE_TAG} comes without {OPEN_TAG} before it"))
+            place = closed + len(CLOSE_TAG)
+        elif opened >= 0:
+            around.append(text[place:opened])
+            call, place = _read_call(text, opened + len(OPEN_TAG), finished)
+            if call is not None:
+                calls.append(call)
+        else:
+            return "".join([*around, text[place:]]), calls
+
+
+def _read_call(text: str, start: int, finished: bool) -> tuple[ParsedCall | None, int]:
+    """The call whose text begins at ``start``, and where the text goes on after it."""
+    try:
+        begin = start + len(text[start:]) - len(text[start:].lstrip())
+        value, end = json.JSONDecoder().raw_decode(text, begin)
+        rest = end + len(text[end:]) - len(text[end:].lstrip())
+        if text.startswith(CLOSE_TAG, rest):  # tags inside the JSON's strings do not count
+            return _check_call(value), rest + len(CLOSE_TAG)
+        problem = f"the JSON is followed by {text[rest : rest + 20]!r} instead of {CLOSE_TAG}"
+    except (ValueError, RecursionError) as error:
+        problem = f"not valid JSON: {error}"
+    closed, reopened = text.find(CLOSE_TAG, start), text.find(OPEN_TAG, start)
+    if closed >= 0 and (reopened < 0 or closed < reopened):
+        return _malformed(problem), closed + len(CLOSE_TAG)
+    if reopened >= 0:
+        return _malformed(f"{CLOSE_TAG} is missing before the next {OPEN_TAG}"), reopened
+    return (_malformed(f"{CLOSE_TAG} is missing") if finished else None), len(text)
+
+
+def _check_call(value: object) -> ParsedCall:
+    if not isinstance(value, dict):
+        return _malformed("it must be a JSON object with name and arguments")
+    name, arguments = value.get("name"), value.get("arguments")
+    if not isinstance(name, str) or not name:
+        return _malformed("name is missing, or is not a string")
+    if not isinstance(arguments, dict):
+        return _malformed(f"arguments of {name!r} are missing, or are not a JSON object")
+    if name == MALFORMED_CALL:
+        return _malformed(f"there is no tool {name!r}")
+    if _depth(arguments) > MAX_DEPTH:
+        return _malformed(f"arguments are nested deeper than {MAX_DEPTH} levels")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _malformed("it holds half of a surrogate pair (\\ud800 to \\udfff), which is no character")
+    return ParsedCall(name, arguments)
+
+
+def _depth(value: object) -> int:
+    deepest, level = 0, [value]
+    while level:
+        deepest += 1
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return deepest
+
+
+def _malformed(problem: str) -> ParsedCall:
+    # A piece of broken text may hold half a surrogate pair; the message must not.
+    return ParsedCall(MALFORMED_CALL, {"problem": problem.encode(errors="replace").decode()})
+
+
+@ToolParser.register(PARSER_NAME)
+class MemoryHermesParser(ToolParser):
+    """Hermes tool calls (Qwen's format), chosen with ``multi_turn.format=memory_hermes``."""
+
+    @rollout_trace_op
+    async def extract_tool_calls(
+        self, responses_ids: list[int], tools: list[OpenAIFunctionToolSchema] | None = None
+    ) -> tuple[str, list[FunctionCall]]:
+        """The text around the calls of a completion, and the calls, unreadable ones as ``MALFORMED_CALL``."""
+        text = await asyncio.to_thread(self.tokenizer.decode, responses_ids)
+        # A server's output ends with the end-of-turn token unless the length limit cut it.
+        finished = bool(responses_ids) and responses_ids[-1] == self.tokenizer.eos_token_id
+        content, calls = read_tool_calls(text, finished=finished)
+        return content, [FunctionCall(name=call.name, arguments=json.dumps(call.arguments)) for call in calls]

@@ -1,0 +1,98 @@
+"""The reward manager that verl loads: asks the broker what a trajectory did to its bank, and scores that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import OmegaConf
+from verl import DataProto
+from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
+
+from memupdate.broker import MemoryStoreManager
+from memupdate.errors import FieldError
+from memupdate.rewards.formula import BankState, RewardConfig, RewardParts, reward_from_states
+from memupdate.rewards.outcomes import RewardGuard
+from memupdate.rewards.scorers import make_scorer
+from memupdate.tools.counts import counts_in
+
+logger = logging.getLogger(__name__)
+
+
+class MemoryRewardManager(RewardManagerBase):
+    """Scores one trajectory at a time and frees its namespace.
+
+    Chosen with ``reward.reward_manager={source: importlib, name: MemoryRewardManager, module.path:
+    pkg://memupdate.rewards.manager}``. Reads ``memory.broker_name`` and ``memory.reward`` (a ``RewardConfig``).
+
+    Args:
+        config: the run's whole config.
+        tokenizer: the policy's tokenizer; not used.
+        compute_score: verl's rule-based scorer; not used.
+        reward_router_address: where verl serves a reward model; not used.
+        reward_model_tokenizer: that model's tokenizer; not used.
+
+    Attributes:
+        guard: counts the trajectories that could not be scored.
+
+    Raises:
+        FieldError: ``memory.reward`` has a field or a value that is not allowed.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        tokenizer: Any,
+        compute_score: Any = None,
+        reward_router_address: str | None = None,
+        reward_model_tokenizer: Any = None,
+    ) -> None:
+        super().__init__(config, tokenizer, compute_score)
+        reward_section: Any = OmegaConf.to_container(config.memory.reward, resolve=True)
+        self.reward_config = RewardConfig.from_mapping(reward_section)
+        self.scorer = make_scorer(self.reward_config.scorer)
+        self.guard = RewardGuard()
+        self._broker: MemoryStoreManager | None = None
+
+    async def run_single(self, data: DataProto) -> dict[str, Any]:
+        """Score one trajectory and close its namespace.
+
+        Args:
+            data: the trajectory's rows as verl sends them; the last one counts.
+
+        Returns:
+            ``reward_score``, and ``reward_extra_info``: floats with the same keys for every trajectory (the reward's
+            parts, ``reward_error`` 0 or 1, ``category``, and the trajectory's counts). A trajectory that could not be
+            scored has reward -0.1 and ``reward_error`` 1; no other one is affected.
+        """
+        row = data[-1].non_tensor_batch
+        extra_info: Mapping[str, Any] = row.get("extra_info") or {}
+        reported: Mapping[str, Any] = row.get("tool_extra_fields") or {}
+        outcome = await self.guard.run_async(
+            str(reported.get("namespace")), lambda: self._score(reported.get("namespace"), extra_info)
+        )
+        info = {**outcome.to_dict(), **counts_in(reported), "category": float(extra_info.get("category") or 0)}
+        return {"reward_score": outcome.reward, "reward_extra_info": info}
+
+    async def _score(self, namespace: Any, extra_info: Mapping[str, Any]) -> RewardParts:
+        if not isinstance(namespace, str):
+            raise FieldError("tool_extra_fields.namespace", namespace, "the namespace that MemoryAgentLoop reports")
+        if self._broker is None:
+            self._broker = await MemoryStoreManager.connect(self.config.memory.broker_name)
+        try:
+            states = await self._broker.evaluate(namespace, extra_info["question"], self.reward_config.top_k)
+        finally:
+            await self._broker.close(namespace)
+        # In a thread: a scorer may run a model or call an endpoint, and other trajectories wait for this event loop.
+        return await asyncio.to_thread(
+            reward_from_states,
+            BankState(**states["before"]),
+            BankState(**states["after"]),
+            extra_info["question"],
+            extra_info["answer"],
+            scorer=self.scorer,
+            config=self.reward_config,
+            category=extra_info.get("category"),
+        )
