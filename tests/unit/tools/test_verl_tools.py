@@ -131,5 +131,5 @@ def test_verl_loads_the_six_tools_from_the_tool_file() -> None:
         assert set(shown.properties) == set(TOOLS[tool.name])
         assert set(shown.required) == {field for field, parameter in TOOLS[tool.name].items() if parameter.required}
         for field, parameter in TOOLS[tool.name].items():
-            if parameter.choices:
-                assert tuple(shown.properties[field].enum or ()) == parameter.choices
+            assert shown.properties[field].type == {"strings": "array"}.get(parameter.kind, parameter.kind)
+            assert tuple(shown.properties[field].enum or ()) == parameter.choices

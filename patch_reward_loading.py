@@ -1,0 +1,89 @@
+"""Check that verl resolves this project's reward manager, in this process and in a Ray worker. Changes no file.
+
+    python patch_reward_loading.py
+
+The name is kept from a time when a verl file had to be patched. verl now has a setting for it, and this program shows
+that the setting works here: the one that configs/memory_grpo_base.yaml makes, over verl's own defaults.
+Exit code 0 if verl finds the class in both places, 1 if not.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+OVERRIDES = (
+    "reward.reward_manager.source=importlib",
+    "reward.reward_manager.name=MemoryRewardManager",
+    "reward.reward_manager.module.path=pkg://memupdate.rewards.manager",
+)
+
+
+def resolve(overrides: tuple[str, ...] = OVERRIDES) -> str:
+    """Let verl resolve the reward manager of its own default config with ``overrides``.
+
+    Returns:
+        The class's full name, the file it is in, and verl's version.
+
+    Raises:
+        Exception: whatever verl or hydra raises when it does not resolve.
+        TypeError: it resolves to something that is not a reward manager.
+    """
+    import verl
+    from hydra import compose, initialize_config_module
+    from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
+    from verl.trainer.ppo.reward import resolve_reward_manager_cls
+
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        config = compose("ppo_trainer", overrides=list(overrides))
+    found = resolve_reward_manager_cls(config)
+    if not (isinstance(found, type) and issubclass(found, RewardManagerBase)):
+        raise TypeError(f"{found!r} is not a reward manager: it does not derive from verl's RewardManagerBase")
+    return f"{found.__module__}.{found.__qualname__} ({inspect.getfile(found)}), verl {verl.__version__}"
+
+
+def resolve_in_ray_worker(overrides: tuple[str, ...] = OVERRIDES) -> str:
+    """``resolve`` in a process that Ray starts, as verl's reward workers are."""
+    import ray
+
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init(include_dashboard=False, log_to_driver=False)
+    try:
+        answer: str = ray.get(ray.remote(num_cpus=0)(resolve).remote(overrides))
+        return answer
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def report(place: str, resolving: Callable[[], str], out: Any) -> bool:
+    """Write what ``resolving`` found; False if it found nothing."""
+    try:
+        out.write(f"{place}: {resolving()}\n")
+    except Exception as error:  # noqa: BLE001  the error is what this program is asked for
+        out.write(f"{place}: not resolved: {type(error).__name__}: {error}\n")
+        return False
+    return True
+
+
+def main(overrides: tuple[str, ...] = OVERRIDES) -> int:
+    """Check both places, also if the first one fails."""
+    for override in overrides:
+        sys.stdout.write(f"  {override}\n")
+    found = [
+        report("driver", lambda: resolve(overrides), sys.stdout),
+        report("Ray worker", lambda: resolve_in_ray_worker(overrides), sys.stdout),
+    ]
+    sys.stdout.write(
+        "verl resolves the reward manager\n" if all(found) else "verl does not resolve the reward manager\n"
+    )
+    return 0 if all(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
