@@ -1,0 +1,174 @@
+"""The ``memupdate`` command. Wrong input ends with exit code 2 and one message that says what is allowed."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from memupdate.errors import MemupdateError
+
+
+def _job(options: argparse.Namespace) -> Any:
+    from memupdate.platform.pipeline import Job
+
+    locomo = options.locomo or (Path(os.environ["LOCOMO_JSON"]) if os.environ.get("LOCOMO_JSON") else None)
+    return Job(options.profile, locomo, options.runs, options.run_dir, tuple(options.overrides))
+
+
+def run(options: argparse.Namespace) -> int:
+    """The whole job; with ``--dry-run`` its config only."""
+    from memupdate.platform import config as run_config
+    from memupdate.platform import pipeline
+
+    job = _job(options)
+    if options.dry_run:
+        config = pipeline.check(job)
+        target = options.runs / f"{options.profile}-dry-run.yaml"
+        run_config.save(config, target)
+        sys.stdout.write(f"{options.profile} profile is valid; its config: {target}\n")
+        return 0
+    run_dir = pipeline.run(job)
+    sys.stdout.write((run_dir / "report.txt").read_text())
+    sys.stdout.write(
+        f"\nfiles of this run: {run_dir}\n"
+        "  report.json, report.txt   this table\n"
+        "  metrics.jsonl             every logged figure, one line a step\n"
+        "  trace/                    rollouts to read, one JSON line each\n"
+        "  checkpoints/              the newest, with the model in global_step_N/actor/huggingface\n"
+        "  config.yaml, train.log    the resolved config, and what the processes printed\n"
+        "  wandb/                    `wandb sync` uploads it\n"
+    )
+    return 0
+
+
+def train_config(options: argparse.Namespace) -> int:
+    """GRPO from a resolved config file, in this process."""
+    from omegaconf import open_dict
+
+    from memupdate.platform import launcher, pipeline
+
+    config = pipeline.load_config(options.config)
+    variables = launcher.environment(config)
+    os.environ.update(variables)
+    with open_dict(config):
+        config.ray_kwargs.ray_init.runtime_env.env_vars = variables
+    launcher.train(config)
+    return 0
+
+
+def make_policy(options: argparse.Namespace) -> int:
+    """The tiny policy, untrained, with its tokenizer and chat template."""
+    from dataclasses import replace
+
+    from memupdate.policy import PolicySettings
+    from memupdate.policy import make_policy as make
+
+    make(options.output, options.corpus, replace(PolicySettings(), seed=options.seed))
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Findings about this machine; 1 on a fault."""
+    from memupdate.platform.doctor import examine
+
+    healthy = True
+    for finding in examine(options.profile):
+        sys.stdout.write(f"{finding}\n")
+        sys.stdout.flush()
+        healthy &= finding.ok
+    return 0 if healthy else 1
+
+
+def report(options: argparse.Namespace) -> int:
+    """The before-and-after table of a run."""
+    from memupdate.evaluation import report as reports
+
+    sys.stdout.write(reports.render(reports.compare(options.run_dir)) + "\n")
+    return 0
+
+
+def checkpoint_digest(options: argparse.Namespace) -> int:
+    """SHA-256 of each part of a checkpoint, by content."""
+    from memupdate.platform.checkpoints import checkpoint_digests
+
+    for name, value in checkpoint_digests(options.checkpoint).items():
+        sys.stdout.write(f"{value}  {name}\n")
+    return 0
+
+
+def _forward(module: str) -> Callable[[argparse.Namespace], int]:
+    def call(options: argparse.Namespace) -> int:
+        from importlib import import_module
+
+        return int(import_module(module).main(options.arguments))
+
+    return call
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    root = argparse.ArgumentParser(prog="memupdate", description="Train language models to manage memory.")
+    commands = root.add_subparsers(dest="command", required=True)
+
+    command = commands.add_parser("run", help="the whole job: data, policy, warm start, GRPO, report")
+    command.add_argument("--profile", default="local", help="local (default) or cluster")
+    command.add_argument("--locomo", type=Path, help="LoCoMo's JSON file ($LOCOMO_JSON); default: a generated corpus")
+    command.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
+    command.add_argument("--run-dir", type=Path, help="folder of this run (default: the next number)")
+    command.add_argument("--dry-run", action="store_true", help="check and write the resolved config, start nothing")
+    command.add_argument("overrides", nargs="*", metavar="-- KEY=VALUE", help="hydra overrides, after --")
+    command.set_defaults(call=run)
+
+    command = commands.add_parser("train-config", help="GRPO from a resolved config file")
+    command.add_argument("config", type=Path)
+    command.set_defaults(call=train_config)
+
+    command = commands.add_parser("make-policy", help="make the tiny policy")
+    command.add_argument("--output", type=Path, required=True)
+    command.add_argument("--corpus", type=Path, required=True, help="a preprocessed folder")
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(call=make_policy)
+
+    command = commands.add_parser("doctor", help="check versions, devices, verl, SGLang, memory and disk")
+    command.add_argument("--profile", default="local")
+    command.set_defaults(call=doctor)
+
+    command = commands.add_parser("report", help="before and after, of a finished run")
+    command.add_argument("run_dir", type=Path)
+    command.set_defaults(call=report)
+
+    command = commands.add_parser("checkpoint-digest", help="SHA-256 of a checkpoint's parts")
+    command.add_argument("checkpoint", type=Path)
+    command.set_defaults(call=checkpoint_digest)
+
+    for name, module, text in (
+        ("preprocess", "memupdate.data.preprocess_locomo", "LoCoMo to verl's parquet"),
+        ("check-data", "memupdate.data.check", "counts and schema errors of a LoCoMo file or a preprocessed folder"),
+        ("synthetic", "memupdate.data.synthetic", "write a generated corpus in LoCoMo's format"),
+    ):
+        command = commands.add_parser(name, help=text, add_help=False)
+        command.add_argument("arguments", nargs=argparse.REMAINDER)
+        command.set_defaults(call=_forward(module))
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for noisy in ("httpx", "ray", "verl", "numexpr"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        return int(options.call(options))
+    except MemupdateError as error:
+        sys.stderr.write(f"memupdate: {error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Checkpoints that a kill cannot spoil, and a digest that says whether two are the same.
+
+verl writes ``global_step_N/`` in place and then the tracker file. A run killed between the two, or while the tracker
+is open, leaves a half-written folder or an empty tracker, at which verl's resume fails. Here a checkpoint counts from
+the moment its ``state.json`` exists, which is written last and atomically; :func:`recover` makes the tracker name the
+newest one that counts and removes what does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from memupdate.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE = "state.json"
+TRACKER = "latest_checkpointed_iteration.txt"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a checkpoint holds beside the actor: the step, and the data position as rows drawn."""
+
+    step: int
+    rows_drawn: int
+    data_seed: int
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that a reader, or a kill, sees the old content or the new one, on disk."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def finish(folder: Path, state: RunState) -> None:
+    """Declares a checkpoint complete."""
+    write_atomically(folder / STATE_FILE, json.dumps(asdict(state)) + "\n")
+
+
+def read_state(folder: Path) -> RunState:
+    """Reads the state of a complete checkpoint.
+
+    Raises:
+        DataError: the folder is not a complete checkpoint.
+    """
+    path = folder / STATE_FILE
+    if not path.is_file():
+        raise DataError(f"{folder}: not a complete checkpoint ({STATE_FILE} is missing)")
+    return RunState(**json.loads(path.read_text()))
+
+
+def step_of(folder: Path) -> int:
+    """The step in the name of a ``global_step_N`` folder."""
+    return int(folder.name.removeprefix("global_step_"))
+
+
+def complete_checkpoints(root: Path) -> list[Path]:
+    """Complete checkpoints under ``root``, oldest first."""
+    folders = [folder for folder in root.glob("global_step_*") if (folder / STATE_FILE).is_file()]
+    return sorted(folders, key=step_of)
+
+
+def recover(root: Path) -> Path | None:
+    """Makes verl's tracker name the newest complete checkpoint; removes half-written ones.
+
+    Returns:
+        The checkpoint that a run will resume from, or None.
+    """
+    if not root.is_dir():
+        return None
+    complete = complete_checkpoints(root)
+    for folder in root.glob("global_step_*"):
+        if folder not in complete:
+            logger.warning("removing %s: the run was killed while it wrote it", folder)
+            shutil.rmtree(folder)
+    if not complete:
+        (root / TRACKER).unlink(missing_ok=True)
+        return None
+    write_atomically(root / TRACKER, str(step_of(complete[-1])))
+    return complete[-1]
+
+
+def keep_newest(root: Path, count: int) -> None:
+    """Removes all but the newest ``count`` complete checkpoints."""
+    for folder in complete_checkpoints(root)[:-count]:
+        shutil.rmtree(folder)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of nested mappings, sequences, tensors, arrays and scalars, by content and not by file format."""
+    state = hashlib.sha256()
+    _feed(state, value)
+    return state.hexdigest()
+
+
+def _feed(state: Any, value: Any) -> None:
+    import numpy as np
+    import torch
+    from torch.distributed.tensor import DTensor
+
+    if isinstance(value, DTensor):
+        value = value.to_local()
+    if isinstance(value, torch.Tensor):
+        state.update(f"tensor {value.dtype} {tuple(value.shape)}".encode())
+        state.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else
+                     repr(value.item()).encode())
+    elif isinstance(value, np.ndarray):
+        state.update(f"array {value.dtype} {value.shape}".encode())
+        state.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, Mapping):
+        state.update(f"mapping {len(value)}".encode())
+        for key in sorted(value, key=str):
+            state.update(f"{key!r}:".encode())
+            _feed(state, value[key])
+    elif isinstance(value, (list, tuple)):
+        state.update(f"sequence {len(value)}".encode())
+        for item in value:
+            _feed(state, item)
+    else:
+        state.update(f"{type(value).__name__} {value!r}".encode())
+
+
+def checkpoint_digests(folder: Path) -> dict[str, str]:
+    """Digest of each part of a checkpoint: model, optimiser, scheduler and RNG (``extra_state``) per rank, and state.
+
+    Raises:
+        DataError: the folder is not a complete checkpoint.
+    """
+    import torch
+
+    parts = {"state": digest(asdict(read_state(folder)))}
+    for file in sorted((folder / "actor").glob("*.pt")):
+        parts[file.stem] = digest(torch.load(file, map_location="cpu", weights_only=False))
+    return parts

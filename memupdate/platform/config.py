@@ -1,0 +1,187 @@
+"""Composing and checking a run's config: hydra, verl's own validation, and what only this project can know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from memupdate.errors import FieldError, MemupdateError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+PROFILES = {"local": "local_memory_grpo", "cluster": "locomo_memory_grpo"}
+# Peak of a local run on one rank: trainer, SGLang, Ray and verl's actors (measured; see docs/local-run.md)
+LOCAL_MEMORY_GIB = 6.0
+
+
+class ConfigError(MemupdateError):
+    """A config that does not compose or does not validate; the message is hydra's or verl's, in one line."""
+
+
+@contextmanager
+def configs_on_path() -> Iterator[None]:
+    """Names the configs folder for the config files themselves (``${oc.env:MEMUPDATE_CONFIGS}``)."""
+    os.environ["MEMUPDATE_CONFIGS"] = str(CONFIGS)
+    yield
+
+
+def compose(profile: str, overrides: Sequence[str]) -> DictConfig:
+    """Composes a profile with hydra overrides.
+
+    Args:
+        profile: ``local``, ``cluster``, or the name of a config file in ``configs/``.
+        overrides: hydra overrides, ``trainer.total_training_steps=5``.
+
+    Raises:
+        FieldError: an unknown profile.
+        ConfigError: an override that hydra refuses, such as an unknown key.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+
+    name = PROFILES.get(profile, profile)
+    if not (CONFIGS / f"{name}.yaml").is_file():
+        raise FieldError("profile", profile, "one of " + ", ".join(sorted(PROFILES)) + f", or a file in {CONFIGS}")
+    with configs_on_path(), initialize_config_dir(config_dir=str(CONFIGS), version_base=None):
+        try:
+            config = hydra_compose(name, overrides=list(overrides))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(one_line(error)) from error
+    return config
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error and of its cause, without line breaks."""
+    parts = [str(error)]
+    if error.__cause__ is not None and str(error.__cause__) not in parts[0]:
+        parts.append(str(error.__cause__))
+    return " ".join(" ".join(parts).split())
+
+
+def validate(config: DictConfig) -> None:
+    """Checks everything that can be checked without starting anything.
+
+    Raises:
+        FieldError, DataError, ConfigError: what is wrong, with field, value and what is allowed.
+    """
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
+    missing = OmegaConf.missing_keys(config)
+    ours = sorted(key for key in missing if key.startswith(("memory.", "actor_rollout_ref.model.path")))
+    if ours:
+        raise FieldError(ours[0], "???", "a value: this profile leaves it to you")
+    check_memory_section(config)
+    check_model(str(config.actor_rollout_ref.model.path), config.trainer.device)
+    check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
+    check_data(config)
+    try:
+        validate_config(
+            config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
+        )
+    except (AssertionError, ValueError, OmegaConfBaseException) as error:
+        raise ConfigError(one_line(error)) from error
+
+
+def check_memory_section(config: DictConfig) -> None:
+    """Checks ``memory.*``, the reward and the scorer settings included."""
+    from memupdate.rewards import RewardConfig
+
+    memory = config.memory
+    if memory.checkpoints_to_keep < 2:
+        raise FieldError("memory.checkpoints_to_keep", memory.checkpoints_to_keep, "2 or more")
+    if memory.tool_response_tokens < 16:
+        raise FieldError("memory.tool_response_tokens", memory.tool_response_tokens, "16 or more")
+    if config.actor_rollout_ref.rollout.n < 2:
+        raise FieldError(
+            "actor_rollout_ref.rollout.n", config.actor_rollout_ref.rollout.n, "2 or more: a group of one has no baseline"
+        )
+    RewardConfig.from_mapping(OmegaConf.to_container(memory.reward, resolve=True))
+
+
+def check_model(path: str, device: str) -> None:
+    """Checks that a local model folder has a tokenizer with a chat template.
+
+    A name on a model hub cannot be checked without a network and is left to the run.
+
+    Raises:
+        FieldError: the folder is no model, or its tokenizer has no chat template.
+    """
+    folder = Path(path).expanduser()
+    if not folder.exists() and path.count("/") == 1 and not path.startswith((".", "/", "~")):
+        return  # owner/name on a hub
+    if not (folder / "config.json").is_file():
+        raise FieldError("actor_rollout_ref.model.path", path, "a Hugging Face model folder (config.json) or owner/name")
+    from transformers import AutoTokenizer
+
+    if AutoTokenizer.from_pretrained(str(folder)).chat_template is None:
+        raise FieldError(
+            "actor_rollout_ref.model.path", path, "a model whose tokenizer has a chat template that takes tools"
+        )
+
+
+def check_tools(path: Path) -> list[str]:
+    """Checks that every class of a tool config exists and its schema parses; returns the tools' names.
+
+    Raises:
+        FieldError: no such file, class, or a schema that verl refuses.
+    """
+    from pydantic import ValidationError
+    from verl.tools.schemas import OpenAIFunctionToolSchema
+    from verl.utils.import_utils import load_class_from_fqn
+
+    field = "actor_rollout_ref.rollout.multi_turn.tool_config_path"
+    if not path.is_file():
+        raise FieldError(field, str(path), "a YAML file with a list `tools`")
+    entries: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    names = []
+    for number, entry in enumerate(entries.get("tools") or []):
+        place = f"{path.name}: tools[{number}]"
+        try:
+            load_class_from_fqn(entry["class_name"], "tool")
+        except (ImportError, AttributeError, ValueError, KeyError) as error:
+            raise FieldError(f"{place}.class_name", entry.get("class_name"), f"an importable class ({error})") from error
+        try:
+            schema = OpenAIFunctionToolSchema.model_validate(entry["tool_schema"])
+        except (ValidationError, KeyError) as error:
+            raise FieldError(f"{place}.tool_schema", entry.get("tool_schema"), one_line(error)) from error
+        names.append(schema.function.name)
+    if not names:
+        raise FieldError(field, str(path), "at least one tool")
+    return names
+
+
+def check_data(config: DictConfig) -> None:
+    """Checks the preprocessed files where they exist already (a dry run may come before preprocessing)."""
+    from memupdate.data.check import check_preprocessed
+
+    data_dir = Path(config.memory.data_dir)
+    if data_dir.exists():
+        check_preprocessed(data_dir)
+
+
+def check_host(config: DictConfig) -> None:
+    """Checks what the run needs of this machine: memory, and the port of a named Ray cluster.
+
+    Raises:
+        FieldError: too little free memory for the local profile.
+    """
+    import psutil
+
+    if config.trainer.device != "cpu":
+        return
+    free = psutil.virtual_memory().available / 2**30
+    if free < LOCAL_MEMORY_GIB:
+        raise FieldError("free memory", f"{free:.1f} GiB", f"{LOCAL_MEMORY_GIB:.0f} GiB or more for the local profile")
+
+
+def save(config: DictConfig, path: Path) -> None:
+    """Writes the resolved config."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(OmegaConf.to_yaml(config, resolve=True))

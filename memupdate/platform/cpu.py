@@ -1,0 +1,131 @@
+"""A CPU platform for verl 0.9.1, registered through verl's own ``PlatformRegistry``.
+
+verl imports this module at the end of ``import verl`` in every process (entry-point group ``verl.plugins``), so it
+stays light: nothing from ``verl.workers`` here. verl logs an import error of a plug-in at DEBUG only, which is why
+the launcher and the doctor assert what was resolved (:func:`assert_platform`). Where CUDA is found, or another
+platform is named by ``VERL_PLATFORM``, this one stays out of the way.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from verl.plugin.platform import PlatformBase, PlatformRegistry
+
+from memupdate.errors import FieldError
+
+
+def _zero(*_: Any, **__: Any) -> int:
+    return 0
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _device_module() -> types.ModuleType:
+    """``torch.cpu`` plus the memory calls that verl makes unconditionally and that ``torch.cpu`` lacks."""
+    module = types.ModuleType("memupdate.platform.cpu_device")
+    module.__dict__.update({name: value for name, value in vars(torch.cpu).items() if not name.startswith("__")})
+    for name in ("memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved"):
+        setattr(module, name, _zero)
+    for name in ("empty_cache", "reset_peak_memory_stats", "reset_accumulated_memory_stats", "ipc_collect"):
+        setattr(module, name, _nothing)
+    module.__dict__.update(
+        set_per_process_memory_fraction=_nothing,
+        manual_seed=torch.manual_seed,
+        manual_seed_all=torch.manual_seed,
+        mem_get_info=lambda *_: (0, 0),
+        get_rng_state=lambda *_: torch.get_rng_state(),
+        set_rng_state=lambda state, *_: torch.set_rng_state(state),
+        get_device_name=lambda *_: "CPU",
+        is_available=lambda: True,
+    )
+    return module
+
+
+@PlatformRegistry.register(platform="cpu")
+class PlatformCPU(PlatformBase):
+    """The host's processor as verl's device: gloo for collectives, logical ``GPU`` resources for placement."""
+
+    device_name = "cpu"
+    vendor_name = "generic"
+    device_module = _device_module()
+
+    def is_available(self) -> bool:
+        return True
+
+    def is_platform_available(self, use_smi_check: bool = False) -> bool:
+        return not torch.cuda.is_available()
+
+    def current_device(self) -> str:
+        return "cpu"  # verl passes this to tensor.to(); an index would mean cuda:<index>
+
+    def device_count(self) -> int:
+        return 1
+
+    def set_device(self, device_index: int) -> None:
+        pass
+
+    def synchronize(self, device_index: int | None = None) -> None:
+        pass
+
+    def manual_seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def manual_seed_all(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def set_allocator_settings(self, settings: str) -> None:
+        pass
+
+    def empty_cache(self) -> None:
+        pass
+
+    def get_device_capability(self, device_index: int = 0) -> tuple[None, None]:
+        return None, None
+
+    def communication_backend_name(self) -> str:
+        return "gloo"
+
+    def visible_devices_envvar(self) -> str:
+        return "CUDA_VISIBLE_DEVICES"
+
+    @contextmanager
+    def nvtx_range(self, msg: str) -> Iterator[None]:
+        yield
+
+    def profiler_start(self) -> None:
+        pass
+
+    def profiler_stop(self) -> None:
+        pass
+
+    def ray_resource_name(self) -> str:
+        return "GPU"  # verl's resource pools count GPU and NPU only; ray.init(num_gpus=N) makes N logical ones
+
+    def ray_noset_envvars(self) -> list[str]:
+        return ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"]
+
+    def is_ipc_supported(self) -> bool:
+        return False
+
+    def cudart(self) -> None:
+        return None
+
+
+def assert_platform(device: str) -> None:
+    """Check that verl resolved the device that the config names.
+
+    Raises:
+        FieldError: verl runs on another device than ``trainer.device`` says.
+    """
+    from verl.utils.device import get_device_name
+
+    found = get_device_name()
+    if found != device:
+        raise FieldError("trainer.device", device, f"{found!r}, the device that verl found here (see `memupdate doctor`)")

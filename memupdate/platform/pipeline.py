@@ -1,0 +1,276 @@
+"""The whole job in order: corpus, rows, policy, warm start, GRPO, report. Each stage is skipped where it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from memupdate.errors import MemupdateError
+from memupdate.evaluation import report
+from memupdate.platform import config as run_config
+from memupdate.platform.checkpoints import write_atomically
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.5
+LOG_TAIL = 25
+
+
+class StageError(MemupdateError):
+    """A stage's process ended with an error; the message holds the end of its log and where the rest is."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a user asks for.
+
+    Attributes:
+        profile: ``local`` or ``cluster``.
+        locomo: a LoCoMo JSON file; None for the generated corpus (local profile only).
+        runs: folder of all runs and of what they share.
+        run_dir: this run's folder; None to resume an unfinished run of the same config or to start a new one.
+        overrides: hydra overrides.
+    """
+
+    profile: str
+    locomo: Path | None
+    runs: Path
+    run_dir: Path | None
+    overrides: tuple[str, ...]
+
+
+def content_key(value: Mapping[str, Any]) -> str:
+    """Twelve hex digits that name a stage's inputs."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def prepare_data(job: Job) -> Path:
+    """Preprocesses the corpus once per content and options; returns its folder.
+
+    Raises:
+        DataError, FieldError: a file or an option that is not allowed.
+    """
+    from memupdate.data.preprocess_locomo import preprocess
+    from memupdate.data.synthetic import synthetic_corpus
+
+    shared = job.runs / "shared"
+    if job.locomo is None:
+        settings: dict[str, Any] = {"conversations": 24, "seed": 0}
+        source = shared / f"synthetic-{content_key(settings)}.json"
+        if not source.is_file():
+            shared.mkdir(parents=True, exist_ok=True)
+            write_atomically(source, json.dumps(synthetic_corpus(**settings)))
+        options: dict[str, Any] = {"train_conversations": 16, "adversarial": "drop"}
+    else:
+        source = job.locomo
+        options = {"adversarial": "drop"}
+        if job.profile == "local":
+            options["limit_questions"] = 24  # held-out questions are rolled out twice: keep a laptop's run short
+    if not source.is_file():
+        preprocess(source, shared / "none", **options)  # raises, with the reason
+    target = shared / f"data-{content_key({'source': file_digest(source), **options})}"
+    if not (target / "manifest.json").is_file():
+        logger.info("preprocessing %s", source.name)
+        preprocess(source, target, **options)
+    return target
+
+
+def prepare_policy(job: Job, data_dir: Path) -> Path:
+    """Makes and warm-starts the tiny policy once per corpus; returns the model's folder."""
+    from memupdate.policy import PolicySettings, make_policy, write_demonstrations
+
+    settings = PolicySettings()
+    target = job.runs / "shared" / f"policy-{content_key({'data': data_dir.name, **settings.to_dict()})}"
+    if (target / "model" / "config.json").is_file():
+        return target / "model"
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    logger.info("making the tiny policy and its demonstrations")
+    make_policy(partial / "initial", data_dir, settings)
+    write_demonstrations(partial / "demonstrations.parquet", data_dir, partial / "initial", settings)
+    logger.info("warm start: supervised training on scripted tool calls")
+    trained = warm_start(partial, settings)
+    trained.rename(partial / "model")
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    return target / "model"
+
+
+def warm_start(folder: Path, settings: Any) -> Path:
+    """Runs verl's SFT trainer on ``folder/initial`` and ``folder/demonstrations.parquet``; returns the model's folder."""
+    overrides = [
+        f"model.path={folder / 'initial'}",
+        f"data.train_files={folder / 'demonstrations.parquet'}",
+        f"trainer.default_local_dir={folder / 'sft'}",
+        *settings.sft_overrides(),
+    ]
+    config = run_config.compose("warm_start", overrides)
+    config_file = folder / "warm_start.yaml"
+    run_config.save(config, config_file)
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"),
+        *("-m", "memupdate.platform.sft", str(config_file)),
+    ]
+    run_stage(command, folder / "warm_start.log", {"OMP_NUM_THREADS": str(os.cpu_count() or 1)})
+    [saved] = (folder / "sft").glob("global_step_*/huggingface")
+    return saved
+
+
+def run_stage(command: Sequence[str], log: Path, environment: Mapping[str, str], watch: Any = None) -> None:
+    """Runs a stage's process with its output in a file.
+
+    Args:
+        command: the process.
+        log: gets standard output and error.
+        environment: variables beside this process's own.
+        watch: called every half second while it runs.
+
+    Raises:
+        StageError: the process failed.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        process = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
+        )
+        try:
+            while process.poll() is None:
+                if watch is not None:
+                    watch()
+                time.sleep(POLL_S)
+            if watch is not None:
+                watch()
+        except BaseException:
+            process.terminate()
+            process.wait(timeout=30)
+            raise
+    if process.returncode != 0:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
+        raise StageError(f"exit code {process.returncode}; the end of {log}:\n{tail}")
+
+
+class TrainingProgress:
+    """A progress bar fed from ``metrics.jsonl``; quiet when there is no terminal, one log line per validation then."""
+
+    def __init__(self, run_dir: Path, steps: int) -> None:
+        self._file = run_dir / "metrics.jsonl"
+        self._bar = tqdm(total=steps, desc="GRPO", unit="step", disable=None)
+        self._seen = 0
+
+    def __call__(self) -> None:
+        """Looks for new lines."""
+        if not self._file.is_file():
+            return
+        lines = self._file.read_text().splitlines()
+        for text in lines[self._seen :]:
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError:
+                break  # still being written
+            self._seen += 1
+            if "memory/reward" in line:
+                self._bar.n = line["step"]
+                self._bar.set_postfix(reward=f"{line['memory/reward']:.3f}", refresh=True)
+            elif "validation/reward" in line:
+                message = f"step {line['step']}: held-out reward {line['validation/reward']:.4f} (n={line['validation/n']:.0f})"
+                self._bar.write(message) if not self._bar.disable else logger.info(message)
+
+
+def choose_run_dir(job: Job, name: str) -> Path:
+    """The folder of an unfinished run of this job, or a new one.
+
+    Two calls of the same job are the same run until it is finished: that is what makes "start it again" resume.
+    """
+    if job.run_dir is not None:
+        return job.run_dir
+    earlier = sorted(job.runs.glob(f"{name}-[0-9][0-9][0-9]"))
+    if earlier and not (earlier[-1] / "report.json").is_file():
+        asked = earlier[-1] / "job.json"
+        if asked.is_file() and json.loads(asked.read_text()) == _identity(job):
+            return earlier[-1]
+    number = int(earlier[-1].name.rsplit("-", 1)[1]) + 1 if earlier else 1
+    return job.runs / f"{name}-{number:03d}"
+
+
+def _identity(job: Job) -> dict[str, Any]:
+    return {
+        "profile": job.profile,
+        "locomo": None if job.locomo is None else file_digest(job.locomo),
+        "overrides": list(job.overrides),
+    }
+
+
+def check(job: Job) -> DictConfig:
+    """Composes and validates without starting or writing anything: the dry run.
+
+    Returns:
+        The config as it would run.
+    """
+    from memupdate.data.locomo import load_locomo
+
+    if job.locomo is not None:
+        load_locomo(job.locomo)
+    run_dir = choose_run_dir(job, job.profile)
+    overrides = [f"memory.run_dir={run_dir}", f"memory.data_dir={job.runs / 'shared' / 'data'}"]
+    if job.profile == "local" and not any(o.startswith("actor_rollout_ref.model.path=") for o in job.overrides):
+        overrides.append("actor_rollout_ref.model.path=local/tiny-policy")  # made by the run itself
+    config = run_config.compose(job.profile, [*overrides, *job.overrides])
+    run_config.validate(config)
+    return config
+
+
+def run(job: Job) -> Path:
+    """Runs the whole job; returns the run's folder.
+
+    Raises:
+        MemupdateError: a stage that failed, or an input that is not allowed; nothing half-written is left.
+    """
+    run_config.check_host(check(job))
+    data_dir = prepare_data(job)
+    run_dir = choose_run_dir(job, job.profile).resolve()
+    overrides = [f"memory.run_dir={run_dir}", f"memory.data_dir={data_dir.resolve()}"]
+    if job.profile == "local" and not any(o.startswith("actor_rollout_ref.model.path=") for o in job.overrides):
+        overrides.append(f"actor_rollout_ref.model.path={prepare_policy(job, data_dir).resolve()}")
+    train(job, run_dir, [*overrides, *job.overrides])
+    return run_dir
+
+
+def train(job: Job, run_dir: Path, overrides: Sequence[str]) -> None:
+    """Runs GRPO in a process of its own, then writes the report."""
+    config = run_config.compose(job.profile, overrides)
+    run_config.validate(config)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_atomically(run_dir / "job.json", json.dumps(_identity(job)))
+    run_config.save(config, run_dir / "config.yaml")
+    steps = int(config.trainer.total_training_steps or 0)
+    logger.info("training in %s (log: train.log)", run_dir)
+    command = [sys.executable, "-m", "memupdate", "train-config", str(run_dir / "config.yaml")]
+    run_stage(command, run_dir / "train.log", {}, TrainingProgress(run_dir, steps))
+    report.write(report.compare(run_dir), run_dir)
+
+
+def load_config(path: Path) -> DictConfig:
+    """Reads a resolved config that :func:`memupdate.platform.config.save` wrote."""
+    loaded = OmegaConf.load(path)
+    assert isinstance(loaded, DictConfig)
+    OmegaConf.set_struct(loaded, True)
+    return loaded

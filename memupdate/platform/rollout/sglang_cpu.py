@@ -1,0 +1,154 @@
+"""Rollout ``sglang_cpu``: verl's own SGLang server on a CPU, with weights through snapshots.
+
+This module never imports sglang: it runs in the task runner, which lacks the stubs. The server actor's process and its
+children alone get them (``runtime_env``), and import sglang in ``sglang_engine``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from memupdate.platform.rollout.settings import ServerSettings
+from memupdate.platform.rollout.snapshot import SnapshotReplica, current_version, mark_current
+
+logger = logging.getLogger(__name__)
+
+STUBS = Path(__file__).parent / "stubs"
+Result = TypeVar("Result")
+
+
+def sglang_environment(settings: ServerSettings) -> dict[str, str]:
+    """Environment of the SGLang server's process tree: import stubs for packages that have no CPU build."""
+    return {
+        "PYTHONPATH": str(STUBS),
+        "SGLANG_USE_CPU_ENGINE": "1",
+        "OMP_NUM_THREADS": str(settings.threads),
+    }
+
+
+class SGLangCPUServer:
+    """The server actor: verl's ``SGLangHttpServer``, started on first use and watched.
+
+    A dead engine process, or a request past its deadline, ends this process; Ray starts it again, sends the
+    interrupted requests once more, and the new process loads the current snapshot. After ``max_restarts`` the callers
+    see Ray's ``ActorDiedError``. verl alone has no request deadline: a hung scheduler would hang the run.
+    """
+
+    def __init__(self, config: Any, model_config: Any, rollout_mode: Any, replica_rank: int, root: str) -> None:
+        from memupdate.platform.rollout.sglang_engine import CPUSGLangEngine
+
+        self._settings = ServerSettings.of(config)
+        self._root = Path(root)
+        self._engine = CPUSGLangEngine(
+            config=config,
+            model_config=model_config,
+            rollout_mode=rollout_mode,
+            workers=[],
+            replica_rank=replica_rank,
+            node_rank=0,
+            nnodes=1,
+            cuda_visible_devices="",
+            base_gpu_id=0,
+        )
+        self._launched = False
+        self._launching = asyncio.Lock()
+
+    async def _ready(self) -> None:
+        async with self._launching:
+            if self._launched:
+                return
+            version = current_version(self._root)
+            if version is not None:  # Ray restarted this actor
+                self._engine.serve_snapshot(version[0])
+            await self._engine.launch_server()
+            self._engine.global_steps = version[1] if version is not None else None
+            self._engine.watch_children(self._settings.poll_s)
+            self._launched = True
+            logger.info("SGLang is up: pid %d, children %s", os.getpid(), self._engine.child_processes())
+
+    async def _bounded(self, work: Awaitable[Result]) -> Result:
+        limit = self._settings.request_timeout_s
+        try:
+            return await asyncio.wait_for(work, limit)
+        except TimeoutError:  # alive but stuck: the same cure as for a crash
+            self._engine.die(f"a request took longer than {limit} s")
+            raise
+
+    async def _forward(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        await self._ready()
+        return await self._bounded(getattr(self._engine, method)(*args, **kwargs))
+
+    async def launch_server(self) -> tuple[str, int]:
+        """Starts the engine and returns its HTTP address."""
+        await self._ready()
+        return self._engine.get_server_address()
+
+    async def snapshot_root(self) -> str:
+        """Where the trainer puts snapshots."""
+        return str(self._root)
+
+    async def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """verl's token-in-token-out generation."""
+        return await self._forward("generate", *args, **kwargs)
+
+    async def load_snapshot(self, path: str, global_steps: int | None) -> None:
+        """Loads a policy version, drops the prefix cache, and makes it the one a restart comes back with."""
+        await self._forward("load_snapshot", path)
+        self._engine.global_steps = global_steps
+        mark_current(Path(path))
+
+    async def status(self) -> dict[str, Any]:
+        """Pids, policy version and prefix-cache counters."""
+        return {
+            "pid": os.getpid(),
+            "children": self._engine.child_processes(),
+            "global_steps": self._engine.global_steps,
+            "prefix_cache": dict(self._engine.prefix_cache),
+        }
+
+    async def abort_all_requests(self, reject_request: bool = False) -> None:
+        """verl's server takes no argument here; its replica class hides that."""
+        await self._forward("abort_all_requests")
+
+    # verl's control plane, forwarded as it is
+    async def set_global_steps(self, global_steps: int) -> None:
+        await self._forward("set_global_steps", global_steps)
+
+    async def wake_up(self) -> None:
+        await self._forward("wake_up")
+
+    async def sleep(self) -> None:
+        await self._forward("sleep")
+
+    async def resume_generation(self) -> None:
+        await self._forward("resume_generation")
+
+    async def clear_kv_cache(self) -> None:
+        await self._forward("clear_kv_cache")
+
+    async def release_kv_cache(self) -> None:
+        await self._forward("release_kv_cache")
+
+    async def resume_kv_cache(self) -> None:
+        await self._forward("resume_kv_cache")
+
+    async def start_profile(self, **kwargs: Any) -> None:
+        await self._forward("start_profile", **kwargs)
+
+    async def stop_profile(self) -> None:
+        await self._forward("stop_profile")
+
+
+class SGLangCPUReplica(SnapshotReplica):
+    """verl's view of one SGLang server on a CPU."""
+
+    def server_class(self) -> type:
+        return SGLangCPUServer
+
+    def runtime_env(self, settings: ServerSettings) -> dict[str, Any]:
+        return {"env_vars": sglang_environment(settings)}

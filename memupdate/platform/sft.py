@@ -1,0 +1,29 @@
+"""verl's SFT trainer on the CPU platform; run under torchrun: ``torchrun -m memupdate.platform.sft CONFIG.yaml``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+
+def run(config: DictConfig) -> None:
+    """Trains as configured; the model is saved in ``trainer.default_local_dir/global_step_N/huggingface``."""
+    from verl.trainer.sft_trainer import SFTTrainer
+    from verl.utils.device import get_device_name
+    from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
+
+    if get_device_name() == "cpu":
+        import torch.distributed
+
+        # verl would ask for "cpu:gloo,cpu:gloo", which torch refuses: a device named twice
+        torch.distributed.init_process_group(backend="cpu:gloo")
+    else:
+        initialize_global_process_group()
+    SFTTrainer(config=config).fit()
+    destroy_global_process_group()
+
+
+if __name__ == "__main__":
+    run(OmegaConf.load(Path(sys.argv[1])))  # type: ignore[arg-type]

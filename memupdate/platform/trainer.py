@@ -1,0 +1,179 @@
+"""verl's synchronous GRPO trainer with what this project adds: order, resume, mismatch alarm, memory metrics, traces."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import transfer_queue as tq
+from omegaconf import open_dict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils import tensordict_utils as tu
+from verl.utils.dataset.rl_dataset import collate_fn
+from verl.utils.device import get_device_name
+
+from memupdate.errors import FieldError, MemupdateError
+from memupdate.platform import checkpoints
+from memupdate.platform.metrics import MetricsFile, by_category, means
+from memupdate.platform.position import DataPosition
+from memupdate.platform.trace import TraceWriter, read_trajectories
+
+logger = logging.getLogger(__name__)
+
+
+class PolicyMismatchError(MemupdateError):
+    """The rollout engine and the trainer disagree about the policy by more than the config allows."""
+
+
+class MemoryTrainer(PPOTrainerSync):
+    """GRPO on memory trajectories.
+
+    Beside verl's own metrics it logs ``memory/*`` (reward parts, memory counts, calls and errors per tool),
+    ``training/rollout_log_prob_diff_*`` (rollout against trainer) and ``validation/*`` (per LoCoMo category), and
+    writes ``metrics.jsonl`` and ``trace/*.jsonl`` in the run's folder.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        run_dir = Path(config.memory.run_dir)
+        self._metrics_file = MetricsFile(run_dir / "metrics.jsonl")
+        self._trace = TraceWriter(run_dir / "trace", config.memory.trace)
+        self.position: DataPosition
+
+    # ------------------------------------------------------------------ set-up
+
+    def _init_resource_pool_mgr(self) -> None:
+        super()._init_resource_pool_mgr()
+        if get_device_name() == "cpu":
+            from memupdate.platform.workers import CPUActorRolloutRefWorker
+
+            for role in self.role_worker_mapping:
+                self.role_worker_mapping[role] = ray.remote(CPUActorRolloutRefWorker)
+
+    def _init_dataloader(self) -> None:
+        super()._init_dataloader()
+        size, batch = len(self.train_dataset), self.config.data.train_batch_size
+        if size < batch:
+            raise FieldError("data.train_batch_size", batch, f"at most {size}, the rows of data.train_files")
+        self.position = DataPosition(size, self.config.data.seed)
+        # verl stops at total_epochs even where total_training_steps asks for more; the number of steps decides here
+        with open_dict(self.config):
+            self.config.trainer.total_epochs = math.ceil((self.total_training_steps + 1) / self.steps_per_epoch) + 1
+
+    # ------------------------------------------------------------------ data
+
+    def _fetch_one_gen_batch(self) -> Any:
+        count = self.config.data.get("gen_batch_size", None) or self.config.data.train_batch_size
+        first = self.position.drawn
+        batch = collate_fn([self.train_dataset[row] for row in self.position.next_rows(count)])
+        # verl's uid is a uuid4; ours orders the batch and is the same after a resume (no "_": verl splits there)
+        batch["uid"] = np.array([f"d{first + offset:09d}" for offset in range(count)], dtype=object)
+        return tu.get_tensordict(batch)
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def _save_checkpoint(self) -> None:
+        super()._save_checkpoint()
+        root = Path(self.config.trainer.default_local_dir)
+        state = checkpoints.RunState(self.global_steps, self.position.drawn, self.position.seed)
+        checkpoints.finish(root / f"global_step_{self.global_steps}", state)
+        checkpoints.keep_newest(root, self.config.memory.checkpoints_to_keep)
+
+    def _load_checkpoint(self) -> None:
+        root = Path(self.config.trainer.default_local_dir)
+        if self.config.trainer.resume_mode == "auto":
+            checkpoints.recover(root)
+        super()._load_checkpoint()
+        if self.global_steps > 0:
+            if self.config.trainer.resume_mode == "resume_path":
+                folder = Path(self.config.trainer.resume_from_path)
+            else:
+                folder = root / f"global_step_{self.global_steps}"
+            state = checkpoints.read_state(folder)
+            if state.data_seed != self.position.seed:
+                raise FieldError("data.seed", self.position.seed, f"{state.data_seed}, the seed of {folder}")
+            self.position.drawn = state.rows_drawn
+            logger.warning("resuming after step %d, %d prompts drawn", state.step, state.rows_drawn)
+        self._metrics_file.resume_from(self.global_steps)
+        self._trace.resume_from(self.global_steps)
+        if self.global_steps > 0:
+            with open_dict(self.config):  # the first validation was done by the run that is resumed
+                self.config.trainer.val_before_train = False
+
+    # ------------------------------------------------------------------ one policy on both sides
+
+    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        batch = super()._compute_old_log_prob(batch, metrics)
+        rollout = self.config.algorithm.get("rollout_correction", None)
+        if not self.config.actor_rollout_ref.rollout.calculate_log_probs or (rollout and rollout.get("bypass_mode")):
+            return batch
+        fields = ["old_log_probs", "rollout_log_probs", "response_mask"]
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        generated = data["response_mask"].values().bool()
+        difference = (data["old_log_probs"].values() - data["rollout_log_probs"].values()).abs()[generated]
+        largest = float(difference.max()) if difference.numel() else 0.0
+        alarm = self.config.memory.mismatch.alarm
+        metrics["training/rollout_log_prob_diff_max"] = largest
+        metrics["training/rollout_log_prob_diff_mean"] = float(difference.mean()) if difference.numel() else 0.0
+        metrics["training/rollout_log_prob_alarm"] = float(largest > alarm)
+        if largest > alarm:
+            message = (
+                f"step {self.global_steps}: rollout and trainer log-probs differ by {largest:.3g} "
+                f"(memory.mismatch.alarm: {alarm:g}): they do not hold the same policy"
+            )
+            if self.config.memory.mismatch.stop:
+                raise PolicyMismatchError(message)
+            logger.error(message)
+        return batch
+
+    # ------------------------------------------------------------------ metrics and traces
+
+    def _compute_metrics(
+        self, batch: KVBatchMeta, metrics: dict[str, Any], timing_raw: Any, global_steps: int, epoch: int
+    ) -> None:
+        super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
+        trajectories = read_trajectories(batch, self.tokenizer, "train", global_steps)
+        rows = [trajectory.reward for trajectory in trajectories]
+        metrics |= {f"memory/{name}": value for name, value in means(rows).items()}
+        expected = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
+        metrics["training/rollout_failures"] = float(expected - len(trajectories))
+        if len(trajectories) < expected:
+            logger.error("step %d: %d of %d rollouts failed", global_steps, expected - len(trajectories), expected)
+        metrics["perf/rollouts_per_second"] = len(trajectories) / timing_raw["step"]
+        self._trace.write(trajectories, self.config.trainer.logger)
+        self._metrics_file.append(global_steps, metrics)
+
+    def _validate(self) -> dict[str, float]:
+        """Rolls out the held-out questions and scores them, per category.
+
+        verl's own validation names prompts at random, which would make the order of a sum differ between two runs,
+        and knows nothing of categories.
+        """
+        trajectories = []
+        for number, batch_dict in enumerate(self.val_dataloader):
+            count = len(batch_dict["raw_prompt"])
+            uids = [f"v{number:04d}{row:06d}" for row in range(count)]
+            batch_dict["uid"] = np.array(uids, dtype=object)
+            prompts = tu.get_tensordict(batch_dict)
+            tu.assign_non_tensor_data(prompts, "global_steps", self.global_steps)
+            tu.assign_non_tensor_data(prompts, "validate", True)
+            tags = [{"is_prompt": True, "status": "pending", "global_steps": self.global_steps} for _ in uids]
+            tq.kv_batch_put(keys=uids, partition_id="val", tags=tags)
+            self.agent_loop_manager.generate_sequences(prompts)
+            batch, _ = self.replay_buffer.sample(self.global_steps, partition_id="val", batch_size=count)
+            trajectories += read_trajectories(batch, self.tokenizer, "validation", self.global_steps)
+            tq.kv_clear(keys=batch.keys, partition_id=batch.partition_id)
+        expected = len(self.val_dataset) * self.config.actor_rollout_ref.rollout.val_kwargs.n
+        rows = [trajectory.reward for trajectory in trajectories]
+        metrics = {f"validation/{name}": value for name, value in means(rows).items()}
+        metrics |= by_category(rows, "validation")
+        metrics["validation/n"] = float(len(rows))
+        metrics["validation/rollout_failures"] = float(expected - len(rows))
+        self._trace.write(trajectories, self.config.trainer.logger)
+        self._metrics_file.append(self.global_steps, metrics)
+        return metrics
