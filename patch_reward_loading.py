@@ -52,7 +52,8 @@ def resolve_in_ray_worker(overrides: tuple[str, ...] = OVERRIDES) -> str:
     if started_here:
         ray.init(include_dashboard=False, log_to_driver=False)
     try:
-        answer: str = ray.get(ray.remote(num_cpus=0)(resolve).remote(overrides))
+        worker: Any = ray.remote(num_cpus=0)(resolve)
+        answer: str = ray.get(worker.remote(overrides))
         return answer
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +64,6 @@ class MemoryAgentLoop(ToolAgentLoop):
             if not isinstance(tool, MemoryTool):
                 raise FieldError("tool_config_path", f"{name} ({type(tool).__name__})", f"only {', '.join(TOOLS)}")
         self.memory_config = self.config.memory
-        self.max_tool_response_length = sys.maxsize  # in characters: the cut by tokens is the only one
         self._token_limit = TokenLimit(self.memory_config.tool_response_tokens, self.tokenizer)
         self.counts = TrajectoryCounts()
         self._namespace = ""
@@ -144,7 +142,10 @@ class MemoryAgentLoop(ToolAgentLoop):
     async def _call_tool(
         self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData
     ) -> tuple[ToolResponse, float, dict[str, Any]]:
-        """Answer one call; the calls of a turn, which verl starts all at once, take their turns here."""
+        """Answer one call; the calls of a turn, which verl starts all at once, take their turns here.
+
+        Replaces verl's own, and with it the cut by characters (``max_tool_response_length``).
+        """
         async with self._one_call:
             text = await self._answer(tool_call, tools_kwargs, agent_data)
         text = self._token_limit.cut(text)

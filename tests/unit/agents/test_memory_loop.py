@@ -159,10 +159,19 @@ def test_a_broker_that_fails_is_not_text_to_train_on(stage: MakeStage) -> None:
     asyncio.run(scenario())
 
 
-def test_calls_of_one_turn_are_made_in_order(stage: MakeStage) -> None:
+def test_calls_of_one_turn_are_made_in_order(stage: MakeStage, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
+        made = stage()
+        delays, run = [30, 20, 10, 0], made.broker.run
+
+        async def slower_first(*args: Any) -> Any:
+            for _ in range(delays.pop(0)):
+                await asyncio.sleep(0)
+            return await run(*args)
+
+        monkeypatch.setattr(made.broker, "run", slower_first)
         turn = create("a") + call("delete_memory", memory_id="m4") + create("b") + call("search_memory", query="a b")
-        played = await stage().play([turn, "Done."])
+        played = await made.play([turn, "Done."])
         assert played.tool_texts[:3] == ["Created [m4].", "Deleted [m4].", "Created [m5]."]
         assert played.tool_texts[3].startswith("[m5] ")
 
