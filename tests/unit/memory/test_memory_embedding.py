@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -36,6 +37,12 @@ def test_hashing_sees_word_forms_and_not_word_order() -> None:
     assert abs(a @ d) < 0.2
 
 
+def test_hashing_collisions_cancel_on_average() -> None:
+    left_ND = HashingEmbedder(8).embed([" ".join(f"left{n}x{word}" for word in range(20)) for n in range(300)])
+    right_ND = HashingEmbedder(8).embed([" ".join(f"right{n}x{word}" for word in range(20)) for n in range(300)])
+    assert abs(float(np.mean(np.sum(left_ND * right_ND, axis=1)))) < 0.1  # without signs it is about 0.7
+
+
 def test_hashing_is_the_same_in_every_process() -> None:
     code = (
         "from memupdate.memory import HashingEmbedder;"
@@ -55,10 +62,13 @@ class CountingEmbedder(HashingEmbedder):
     def __init__(self) -> None:
         super().__init__(32)
         self.texts: list[str] = []
+        self.last: weakref.ref[np.ndarray] | None = None
 
     def embed(self, texts: list[str]) -> np.ndarray:  # type: ignore[override]
         self.texts += texts
-        return super().embed(texts)
+        rows_ND = super().embed(texts)
+        self.last = weakref.ref(rows_ND)
+        return rows_ND
 
 
 def test_u25_a_text_is_computed_once() -> None:
@@ -93,6 +103,14 @@ def test_u25_the_cache_forgets_the_oldest_unused_text_first() -> None:
     assert inner.texts == ["a", "b", "c", "b"]
     with pytest.raises(FieldError):
         CachingEmbedder(inner, capacity=0)
+
+
+def test_u25_the_cache_does_not_keep_whole_batches_alive() -> None:
+    inner = CountingEmbedder()
+    caching = CachingEmbedder(inner)
+    caching.embed(["a", "b"])
+    assert inner.last is not None
+    assert inner.last() is None
 
 
 def test_u25_a_cached_row_cannot_be_changed_from_outside() -> None:

@@ -98,15 +98,13 @@ def test_u15_a_summary_says_everything_once(contents: tuple[str, ...], dates: tu
 
 
 def test_u15_a_long_summary_keeps_what_is_salient_and_a_sentence_of_every_source() -> None:
-    filler = [
-        f"It was a {word} and {word}ish sort of thing." for word in ("grey", "dull", "plain", "flat", "faint", "mild")
-    ]
-    topic = ["Melanie won 3 pottery prizes in Lisbon in 2021.", "Melanie teaches pottery in Lisbon."]
-    first = " ".join([*filler, topic[0], *filler[::-1]])
-    second = " ".join([topic[1], *[text.replace("It", "That") for text in filler], "Pottery prizes matter to Melanie."])
-    lonely = "Zebras graze."
-    memory = merged("summarize", first, second, lonely)
-    assert len(memory.content) < 0.75 * len(first + second + lonely)
+    filler = [f"{letter}ado {letter}imu {letter}ope {letter}uri {letter}ele." for letter in "bcdfghjklmnpqr"]
+    first = " ".join([*filler[:7], "Melanie won 3 pottery prizes in Lisbon in 2021."])
+    second = " ".join(
+        ["Melanie teaches pottery in Lisbon.", *filler[7:], "Pottery prizes in Lisbon matter to Melanie."]
+    )
+    memory = merged("summarize", first, second, "Zebras graze.")
+    assert len(memory.content) < 0.65 * len(first + second)
     assert "3 pottery prizes in Lisbon in 2021" in memory.content
     assert "teaches pottery in Lisbon" in memory.content
     assert "Zebras graze" in memory.content

@@ -56,6 +56,11 @@ def test_u14_diverse_sees_changed_and_deleted_memories(grouped: MemoryBank) -> N
         assert sorted(memory.content[0] for memory in grouped.sample(3, "diverse", seed=seed)) == ["a", "b", "c"]
 
 
+def test_u14_diverse_takes_equal_memories_once_each() -> None:
+    bank = MemoryBank.from_memories([Memory(f"m{n}", "a0") for n in range(6)], ChosenEmbedder(VECTORS))
+    assert sorted(memory.id for memory in bank.sample(6, "diverse", seed=3)) == [f"m{n}" for n in range(6)]
+
+
 def test_u14_recent_is_newest_first(grouped: MemoryBank) -> None:
     grouped.create("far")
     grouped.delete("m15")

@@ -57,6 +57,22 @@ def test_u8_equal_scores_come_in_order_of_insertion_wherever_they_are_stored() -
     assert [hit.id for hit in bank.search("does Melanie run?", top_k=4)] == ["m1", "m2", "m3", "m5"]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_u8_equal_embeddings_tie_although_float32_products_differ_by_place(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vector_D, query_D = rng.standard_normal((2, 384))
+    query_D += vector_D
+    bank = MemoryBank.from_memories(
+        [Memory(f"m{n}", "same") for n in range(1, 12)], ChosenEmbedder({"same": vector_D, QUERY: query_D})
+    )
+    for _ in range(7):
+        bank.create("same")
+    for top_k in (1, 4, 13):
+        assert [hit.id for hit in bank.search(QUERY, top_k)] == [f"m{n}" for n in range(1, top_k + 1)]
+    expected = math.fsum(vector_D * query_D) / math.sqrt(math.fsum(vector_D**2) * math.fsum(query_D**2))
+    assert bank.search(QUERY)[0].score == pytest.approx(expected, abs=1e-6)
+
+
 def test_u8_a_search_sees_every_edit_at_once() -> None:
     embedder = compass({"a": 50, "b": 40, "c": 30, "d": 20, "e": 5})
     bank = MemoryBank.from_memories([Memory("m1", "a"), Memory("m2", "b")], embedder)
@@ -84,6 +100,7 @@ def test_u9_type_and_threshold() -> None:
     assert [hit.id for hit in bank.search(QUERY, memory_type="semantic", threshold=0.5)] == ["m4", "m2"]
     assert [hit.id for hit in bank.search(QUERY, top_k=1, threshold=0.5)] == ["m1"]
     assert [hit.id for hit in bank.search(QUERY, threshold=1)] == ["m1"]
+    assert [hit.id for hit in bank.search(QUERY, threshold=0.500003)] == ["m1", "m4", "m5"]
     bank.update("m4", "d", memory_type="episodic")
     assert [hit.id for hit in bank.search(QUERY, memory_type="semantic", top_k=1)] == ["m2"]
     assert [hit.id for hit in bank.search(QUERY, memory_type="procedural", top_k=9)] == ["m5"]

@@ -82,6 +82,11 @@ def test_u16_thematic_keeps_a_theme_together() -> None:
         ]
 
 
+def test_u16_a_name_in_every_sentence_is_no_theme() -> None:
+    text = "Melanie plays the violin. Melanie adopted a puppy. Melanie bakes bread."
+    assert parts_of(text, "thematic", 5) == text.replace(". ", ".|").split("|")
+
+
 def test_u16_speaker_goes_by_who_speaks_or_is_meant() -> None:
     assert parts_of("Ann: I ran. Bob: I slept.\nAnn: It was far.", "speaker") == [
         "Ann: I ran. Ann: It was far.",
@@ -178,4 +183,8 @@ def test_u16_an_operation_does_the_same() -> None:
     bank = MemoryBank.from_memories([Memory("m1", STORY)], HashingEmbedder(32))
     direct = bank.fork().split("m1", "thematic", 2)
     asked = Operation("split", {"memory_id": "m1", "split_criteria": "thematic", "max_parts": 2})
-    assert bank.apply(asked) == direct
+    assert bank.fork().apply(asked) == direct
+    by_default = bank.fork().apply(Operation("split", {"memory_id": "m1", "split_criteria": "thematic"}))
+    assert by_default == bank.split("m1", "thematic")
+    assert isinstance(by_default, list)
+    assert len(by_default) == 3
