@@ -6,12 +6,11 @@ import re
 
 from memupdate.memory.words import WORD
 
-# A sentence ends at a line break, or at a mark that is followed by blanks and by something that can begin a sentence
-# (a capital, a digit, a quote): "(8 May, 2023)" after a full stop belongs to the sentence before it.
-_SENTENCE_END = re.compile(
-    r"""\n | (?<=[.!?])["'”’)\]]*(?P<blank>\s+)(?=["'“‘\[]?[^\W_a-z]) | (?<=[。！？])""", re.VERBOSE
+# A sentence ends at a line break, or at a mark and a blank; but "(8 May, 2023)" after it belongs to it.
+_SENTENCE_END = re.compile(r"""\n|(?<=[.!?])["'”’)\]]*(?P<blank> )(?!\()|(?<=[。！？])""")
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(])(?:[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|etc|e\.g|i\.e|[ap]\.m)\.$", re.IGNORECASE
 )
-_ABBREVIATION = re.compile(r"(?:^|[\s(])(?:[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|etc|e\.g|i\.e)\.$", re.IGNORECASE)
 
 _CONJUNCTIONS = "and|but|so|or|yet|while|which|who|where|because|after|before|since|although|though|when|then"
 # Weaker and weaker places to cut one sentence, and the words that each side must have.

@@ -98,10 +98,12 @@ def test_u15_a_summary_says_everything_once(contents: tuple[str, ...], dates: tu
 
 
 def test_u15_a_long_summary_keeps_what_is_salient_and_a_sentence_of_every_source() -> None:
-    filler = [f"{letter}ado {letter}imu {letter}ope {letter}uri {letter}ele." for letter in "bcdfghjklmnpqr"]
-    first = " ".join([*filler[:7], "Melanie won 3 pottery prizes in Lisbon in 2021."])
+    filler = [
+        f"{letter}ado {letter}imu {letter}ope {letter}uri {letter}ele." for letter in "bcdfghjklmnpqrstvwxzäöéèñøšž"
+    ]
+    first = " ".join([*filler[:14], "Melanie won 3 pottery prizes in Lisbon in 2021."])
     second = " ".join(
-        ["Melanie teaches pottery in Lisbon.", *filler[7:], "Pottery prizes in Lisbon matter to Melanie."]
+        ["Melanie teaches pottery in Lisbon.", *filler[14:], "Pottery prizes in Lisbon matter to Melanie."]
     )
     memory = merged("summarize", first, second, "Zebras graze.")
     assert len(memory.content) < 0.65 * len(first + second)

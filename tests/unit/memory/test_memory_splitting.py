@@ -55,6 +55,7 @@ def test_u16_temporal_goes_by_the_times_that_are_named() -> None:
         "Ann is tall. She is shy.",
         "She won in 2019.",
     ]
+    assert parts_of("ann ran! bob slept at 5 p.m. today.", "temporal") == ["ann ran!", "bob slept at 5 p.m. today."]
     merged = "Ann ran yesterday. (8 May, 2023)\nBob slept yesterday. (3 July, 2023)\nCleo sang. (8 May, 2023)"
     assert parts_of(merged, "temporal", 2) == [
         "Ann ran yesterday. (8 May, 2023) Cleo sang. (8 May, 2023)",
