@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Iterator, Sequence
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,8 +55,28 @@ def compose(profile: str, overrides: Sequence[str]) -> DictConfig:
         try:
             config = hydra_compose(name, overrides=list(overrides))
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(one_line(error)) from error
+            raise ConfigError(one_line(error) + _nearest_key(name, str(error))) from error
     return config
+
+
+def _nearest_key(name: str, message: str) -> str:
+    """For an unknown key, the known ones that look like it."""
+    from hydra import compose as hydra_compose
+
+    asked = re.search(r"Could not override '([^']+)'", message)
+    if asked is None:
+        return ""
+    known = list(_dotted(OmegaConf.to_container(hydra_compose(name), resolve=False), ""))
+    near = difflib.get_close_matches(asked[1], known, n=3, cutoff=0.6)
+    return f"; allowed, and near: {', '.join(near)}" if near else "; allowed: a key of the resolved config (--dry-run)"
+
+
+def _dotted(section: Any, path: str) -> Iterator[str]:
+    if path:
+        yield path
+    if isinstance(section, Mapping):
+        for key, value in section.items():
+            yield from _dotted(value, f"{path}.{key}" if path else str(key))
 
 
 def one_line(error: BaseException) -> str:
@@ -166,14 +189,42 @@ def check_data(config: DictConfig) -> None:
         check_preprocessed(data_dir)
 
 
-def check_host(config: DictConfig) -> None:
-    """Checks what the run needs of this machine: memory, and the port of a named Ray cluster.
+def ports(section: Any, path: str) -> Iterator[tuple[str, int]]:
+    """Every port number that a section of a config sets, with its dotted name."""
+    if isinstance(section, Mapping):
+        for key, value in section.items():
+            if isinstance(value, int) and not isinstance(value, bool) and str(key).endswith("port") and value > 0:
+                yield f"{path}.{key}", value
+            else:
+                yield from ports(value, f"{path}.{key}")
+
+
+def check_ports(config: DictConfig) -> None:
+    """Checks that no port which the config names is in use on this machine.
 
     Raises:
-        FieldError: too little free memory for the local profile.
+        FieldError: one is.
+    """
+    for path in ("ray_kwargs", "actor_rollout_ref.rollout.engine_kwargs"):
+        section = OmegaConf.to_container(OmegaConf.select(config, path), resolve=True)
+        for name, port in ports(section, path):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("", port))
+                except OSError as error:
+                    raise FieldError(name, port, f"a port that is free ({error.strerror})") from error
+
+
+def check_host(config: DictConfig) -> None:
+    """Checks what the run needs of this machine: ports and memory.
+
+    Raises:
+        FieldError: a port is in use, or there is too little free memory for the local profile.
     """
     import psutil
 
+    check_ports(config)
     if config.trainer.device != "cpu":
         return
     free = psutil.virtual_memory().available / 2**30

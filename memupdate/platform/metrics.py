@@ -57,7 +57,7 @@ def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     columns: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         for name, value in row.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool) or isinstance(value, bool):
+            if isinstance(value, (int, float)):
                 columns[name].append(float(value))
     return {name: math.fsum(values) / len(values) for name, values in columns.items()}
 

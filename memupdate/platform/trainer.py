@@ -146,7 +146,8 @@ class MemoryTrainer(PPOTrainerSync):
             logger.error("step %d: %d of %d rollouts failed", global_steps, expected - len(trajectories), expected)
         metrics["perf/rollouts_per_second"] = len(trajectories) / timing_raw["step"]
         self._trace.write(trajectories, self.config.trainer.logger)
-        self._metrics_file.append(global_steps, metrics)
+        own_line = {name: value for name, value in metrics.items() if not name.startswith("validation/")}
+        self._metrics_file.append(global_steps, own_line)
 
     def _validate(self) -> dict[str, float]:
         """Rolls out the held-out questions and scores them, per category.

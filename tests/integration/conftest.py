@@ -1,6 +1,10 @@
+"""What integration tests share: a small Ray, and the tiny policy."""
+
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import ray
@@ -12,3 +16,27 @@ def ray_session() -> Iterator[None]:
     ray.init(num_cpus=4, include_dashboard=False, object_store_memory=200_000_000, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preprocessed corpus of nine generated conversations: seven train, two are held out."""
+    from memupdate.data.preprocess_locomo import preprocess
+    from memupdate.data.synthetic import synthetic_corpus
+
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "corpus.json").write_text(json.dumps(synthetic_corpus(9, seed=3)))
+    preprocess(
+        folder / "corpus.json", folder / "data", train_conversations=7, adversarial="drop", limit_questions=4
+    )
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny policy, untrained."""
+    from memupdate.policy import make_policy
+
+    folder = tmp_path_factory.mktemp("policy") / "model"
+    make_policy(folder, synthetic_data)
+    return folder

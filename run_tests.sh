@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them: lint, types, then pytest. Arguments go to pytest (default: everything).
+#   ./run_tests.sh                  everything, as CI does
+#   ./run_tests.sh tests/unit       seconds, no Ray
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+source docker/install.sh
+venv=${MEMUPDATE_VENV:-.venv}
+install_into "$venv" test
+export PATH="$PWD/$venv/bin:$PATH" OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false RAY_USAGE_STATS_ENABLED=0 WANDB_MODE=offline HF_HUB_OFFLINE=1
+ruff check .
+ruff format --check .
+mypy
+exec python -m pytest "$@"
