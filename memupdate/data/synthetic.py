@@ -60,11 +60,9 @@ class _Author:
     def __init__(self, number: int, seed: int) -> None:
         self.sample_id = f"syn-{number}"
         self.random = random.Random(f"{seed}:{number}")
-        # Walking a shuffled list keeps the names of neighbouring conversations apart.
-        names = list(words.NAMES)
-        random.Random(seed).shuffle(names)
-        first = 2 * (number - 1) % len(names)
-        self.speakers = names[first], names[first + 1]
+        # A small pool on purpose: held-out conversations speak of names that a small model has seen.
+        first, second = self.random.sample(words.NAMES, 2)
+        self.speakers = first, second
         self.dates = self._dates()
         self.statements: list[_Statement] = []
         self.questions: list[tuple[dict[str, Any], list[_Statement]]] = []

@@ -58,7 +58,10 @@ def test_the_corpus_goes_through_the_locomo_loader(corpus_json: Path, conversati
         assert 12 <= len(conversation.questions) <= 16
         categories = Counter(question.category for question in conversation.questions)
         assert categories[1] == 8 and categories[4] >= 2 and categories[2] >= 1 and categories[5] >= 1
-    assert len({speaker for conversation in conversations for speaker in conversation.speakers}) == 20
+        assert len(set(conversation.speakers)) == 2
+    # names recur, as "John" does in LoCoMo: a held-out conversation speaks of people that a small model has read of
+    assert {speaker for conversation in conversations for speaker in conversation.speakers} <= set(words.NAMES)
+    assert len(words.NAMES) < 20
 
 
 def test_facts_are_about_their_speaker_and_short(conversations: list[Conversation]) -> None:
@@ -155,7 +158,7 @@ def test_merging_helps_and_deleting_or_chance_do_not(conversations: list[Convers
     means = {name: statistics.mean(values) for name, values in deltas.items()}
     assert means["merge 5"] > 0.3 and means["merge 3"] > 0.2
     assert statistics.mean(value > 0 for value in deltas["merge 5"]) > 0.95
-    assert means["delete"] <= 0.01
+    assert means["delete"] <= 0.03
     assert abs(means["random delete"]) < 0.02 and abs(means["random merge"]) < 0.1
 
 

@@ -70,7 +70,9 @@ def test_u8_equal_embeddings_tie_although_float32_products_differ_by_place(seed:
     for top_k in (1, 4, 13):
         assert [hit.id for hit in bank.search(QUERY, top_k)] == [f"m{n}" for n in range(1, top_k + 1)]
     expected = math.fsum(vector_D * query_D) / math.sqrt(math.fsum(vector_D**2) * math.fsum(query_D**2))
-    assert bank.search(QUERY)[0].score == pytest.approx(expected, abs=1e-6)
+    score = bank.search(QUERY)[0].score
+    assert score == pytest.approx(expected, abs=1e-6)
+    assert len(bank.search(QUERY, top_k=99, threshold=score)) == 18
 
 
 def test_u8_a_search_sees_every_edit_at_once() -> None:
@@ -104,6 +106,9 @@ def test_u9_type_and_threshold() -> None:
     bank.update("m4", "d", memory_type="episodic")
     assert [hit.id for hit in bank.search(QUERY, memory_type="semantic", top_k=1)] == ["m2"]
     assert [hit.id for hit in bank.search(QUERY, memory_type="procedural", top_k=9)] == ["m5"]
+    bank.delete("m4")  # an episodic one, stored before the procedural one
+    assert [hit.id for hit in bank.search(QUERY, memory_type="procedural", top_k=9)] == ["m5"]
+    assert [hit.id for hit in bank.search(QUERY, memory_type="episodic", top_k=9)] == ["m1"]
 
 
 @pytest.mark.parametrize(
