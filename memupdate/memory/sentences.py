@@ -52,14 +52,14 @@ def _cut(text: str, spans: list[tuple[int, int]]) -> list[str]:
 def _long_enough(pieces: list[str], words: int) -> list[str]:
     """Joins neighbours until every piece has that many words."""
     joined: list[str] = []
-    pending = ""
-    for piece in pieces:
-        pending = f"{pending} {piece}".strip()
-        if len(WORD.findall(pending)) >= words:
-            joined.append(pending)
-            pending = ""
-    if pending and joined:
-        joined[-1] = f"{joined[-1]} {pending}"
-    elif pending:
-        joined.append(pending)
+    pending: list[str] = []
+    found = 0
+    for piece in filter(None, pieces):
+        pending.append(piece)
+        found += len(WORD.findall(piece))
+        if found >= words:
+            joined.append(" ".join(pending))
+            pending, found = [], 0
+    if pending:
+        joined[-1:] = [" ".join([*joined[-1:], *pending])]
     return joined
