@@ -15,9 +15,11 @@ from memupdate.errors import MemupdateError
 
 def _job(options: argparse.Namespace) -> Any:
     from memupdate.platform.pipeline import Job
+    from memupdate.policy import PolicySettings
 
     locomo = options.locomo or (Path(os.environ["LOCOMO_JSON"]) if os.environ.get("LOCOMO_JSON") else None)
-    return Job(options.profile, locomo, options.runs, options.run_dir, tuple(options.overrides))
+    policy = PolicySettings.parse(options.policy)
+    return Job(options.profile, locomo, options.runs, options.run_dir, tuple(options.overrides), policy)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -63,12 +65,10 @@ def train_config(options: argparse.Namespace) -> int:
 
 def make_policy(options: argparse.Namespace) -> int:
     """The tiny policy, untrained, with its tokenizer and chat template."""
-    from dataclasses import replace
-
     from memupdate.policy import PolicySettings
     from memupdate.policy import make_policy as make
 
-    make(options.output, options.corpus, replace(PolicySettings(), seed=options.seed))
+    make(options.output, options.corpus, PolicySettings.parse([f"seed={options.seed}", *options.policy]))
     return 0
 
 
@@ -120,6 +120,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--locomo", type=Path, help="LoCoMo's JSON file ($LOCOMO_JSON); default: a generated corpus")
     command.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
     command.add_argument("--run-dir", type=Path, help="folder of this run (default: the next number)")
+    command.add_argument(
+        "--policy", action="append", default=[], metavar="NAME=VALUE", help="a size of the tiny policy"
+    )
     command.add_argument("--dry-run", action="store_true", help="check and write the resolved config, start nothing")
     command.add_argument("overrides", nargs="*", metavar="-- KEY=VALUE", help="hydra overrides, after --")
     command.set_defaults(call=run)
@@ -132,6 +135,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--output", type=Path, required=True)
     command.add_argument("--corpus", type=Path, required=True, help="a preprocessed folder")
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--policy", action="append", default=[], metavar="NAME=VALUE", help="another size")
     command.set_defaults(call=make_policy)
 
     command = commands.add_parser("doctor", help="check versions, devices, verl, SGLang, memory and disk")

@@ -1,0 +1,1 @@
+"""Official scores, confidence intervals, and the before-and-after report."""

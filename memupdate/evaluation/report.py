@@ -70,7 +70,9 @@ def read_validation(run_dir: Path) -> dict[int, list[dict[str, Any]]]:
     """
     files = sorted((run_dir / "trace").glob("validation-*.jsonl"))
     if len(files) < 2:
-        raise DataError(f"{run_dir}: {len(files)} validation traces; a comparison needs one before and one after training")
+        raise DataError(
+            f"{run_dir}: {len(files)} validation traces; a comparison needs one before and one after training"
+        )
     return {
         int(file.stem.rsplit("-", 1)[1]): [json.loads(line) for line in file.read_text().splitlines()] for file in files
     }
@@ -103,8 +105,8 @@ def compare(run_dir: Path) -> Report:
     others = [name for name in numeric if name not in REWARD_PARTS and name != "category"]
     categories: dict[int, tuple[int, Comparison]] = {}
     for category in sorted({int(row["reward"]["category"]) for row in before}):
-        members = [[row for row in rows if int(row["reward"]["category"]) == category] for rows in (before, after)]
-        categories[category] = len(members[0]), compare_rows(*members, "reward")
+        old, new = ([row for row in rows if int(row["reward"]["category"]) == category] for rows in (before, after))
+        categories[category] = len(old), compare_rows(old, new, "reward")
     return Report(
         steps=(first, last),
         n=len(before),

@@ -115,8 +115,11 @@ def _feed(state: Any, value: Any) -> None:
         value = value.to_local()
     if isinstance(value, torch.Tensor):
         state.update(f"tensor {value.dtype} {tuple(value.shape)}".encode())
-        state.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.ndim else
-                     repr(value.item()).encode())
+        state.update(
+            value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+            if value.ndim
+            else repr(value.item()).encode()
+        )
     elif isinstance(value, np.ndarray):
         state.update(f"array {value.dtype} {value.shape}".encode())
         state.update(np.ascontiguousarray(value).tobytes())

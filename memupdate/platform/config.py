@@ -105,9 +105,7 @@ def validate(config: DictConfig) -> None:
     check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
     check_data(config)
     try:
-        validate_config(
-            config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config)
-        )
+        validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     except (AssertionError, ValueError, OmegaConfBaseException) as error:
         raise ConfigError(one_line(error)) from error
 
@@ -123,9 +121,12 @@ def check_memory_section(config: DictConfig) -> None:
         raise FieldError("memory.tool_response_tokens", memory.tool_response_tokens, "16 or more")
     if config.actor_rollout_ref.rollout.n < 2:
         raise FieldError(
-            "actor_rollout_ref.rollout.n", config.actor_rollout_ref.rollout.n, "2 or more: a group of one has no baseline"
+            "actor_rollout_ref.rollout.n",
+            config.actor_rollout_ref.rollout.n,
+            "2 or more: a group of one has no baseline",
         )
-    RewardConfig.from_mapping(OmegaConf.to_container(memory.reward, resolve=True))
+    reward: Any = OmegaConf.to_container(memory.reward, resolve=True)
+    RewardConfig.from_mapping(reward)
 
 
 def check_model(path: str, device: str) -> None:
@@ -140,7 +141,9 @@ def check_model(path: str, device: str) -> None:
     if not folder.exists() and path.count("/") == 1 and not path.startswith((".", "/", "~")):
         return  # owner/name on a hub
     if not (folder / "config.json").is_file():
-        raise FieldError("actor_rollout_ref.model.path", path, "a Hugging Face model folder (config.json) or owner/name")
+        raise FieldError(
+            "actor_rollout_ref.model.path", path, "a Hugging Face model folder (config.json) or owner/name"
+        )
     from transformers import AutoTokenizer
 
     if AutoTokenizer.from_pretrained(str(folder)).chat_template is None:
@@ -169,7 +172,9 @@ def check_tools(path: Path) -> list[str]:
         try:
             load_class_from_fqn(entry["class_name"], "tool")
         except (ImportError, AttributeError, ValueError, KeyError) as error:
-            raise FieldError(f"{place}.class_name", entry.get("class_name"), f"an importable class ({error})") from error
+            raise FieldError(
+                f"{place}.class_name", entry.get("class_name"), f"an importable class ({error})"
+            ) from error
         try:
             schema = OpenAIFunctionToolSchema.model_validate(entry["tool_schema"])
         except (ValidationError, KeyError) as error:

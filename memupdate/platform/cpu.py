@@ -62,7 +62,7 @@ class PlatformCPU(PlatformBase):
     def is_platform_available(self, use_smi_check: bool = False) -> bool:
         return not torch.cuda.is_available()
 
-    def current_device(self) -> str:
+    def current_device(self) -> str:  # type: ignore[override]
         return "cpu"  # verl passes this to tensor.to(); an index would mean cuda:<index>
 
     def device_count(self) -> int:
@@ -128,4 +128,6 @@ def assert_platform(device: str) -> None:
 
     found = get_device_name()
     if found != device:
-        raise FieldError("trainer.device", device, f"{found!r}, the device that verl found here (see `memupdate doctor`)")
+        raise FieldError(
+            "trainer.device", device, f"{found!r}, the device that verl found here (see `memupdate doctor`)"
+        )

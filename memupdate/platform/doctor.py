@@ -79,7 +79,9 @@ def check_rollouts(profile: str) -> Iterator[Finding]:
     sender = get_rollout_class(name)
     yield Finding("rollout", True, f"{name}: {replica.__name__}, weights by {sender.__name__}")
     manager = resolve_reward_manager_cls(config)
-    yield Finding("reward manager", manager.__name__ == "MemoryRewardManager", f"{manager.__module__}.{manager.__name__}")
+    yield Finding(
+        "reward manager", manager.__name__ == "MemoryRewardManager", f"{manager.__module__}.{manager.__name__}"
+    )
     tools = check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
     yield Finding("tools", len(tools) == 6, ", ".join(tools))
 

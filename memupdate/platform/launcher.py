@@ -14,7 +14,7 @@ from memupdate.platform.cpu import assert_platform
 
 logger = logging.getLogger(__name__)
 
-_TaskRunner = TaskRunnerV1.__ray_metadata__.modified_class
+_TaskRunner: Any = TaskRunnerV1.__ray_metadata__.modified_class  # type: ignore[attr-defined]
 
 
 class MemoryTaskRunner(_TaskRunner):

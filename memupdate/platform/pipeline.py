@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
@@ -22,6 +25,7 @@ from memupdate.errors import MemupdateError
 from memupdate.evaluation import report
 from memupdate.platform import config as run_config
 from memupdate.platform.checkpoints import write_atomically
+from memupdate.policy import PolicySettings, make_policy, write_demonstrations
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +47,15 @@ class Job:
         runs: folder of all runs and of what they share.
         run_dir: this run's folder; None to resume an unfinished run of the same config or to start a new one.
         overrides: hydra overrides.
+        policy: settings of the tiny policy.
     """
 
     profile: str
     locomo: Path | None
     runs: Path
-    run_dir: Path | None
-    overrides: tuple[str, ...]
+    run_dir: Path | None = None
+    overrides: tuple[str, ...] = ()
+    policy: PolicySettings = field(default_factory=PolicySettings)
 
 
 def content_key(value: Mapping[str, Any]) -> str:
@@ -96,9 +102,7 @@ def prepare_data(job: Job) -> Path:
 
 def prepare_policy(job: Job, data_dir: Path) -> Path:
     """Makes and warm-starts the tiny policy once per corpus; returns the model's folder."""
-    from memupdate.policy import PolicySettings, make_policy, write_demonstrations
-
-    settings = PolicySettings()
+    settings = job.policy
     target = job.runs / "shared" / f"policy-{content_key({'data': data_dir.name, **settings.to_dict()})}"
     if (target / "model" / "config.json").is_file():
         return target / "model"
@@ -106,7 +110,7 @@ def prepare_policy(job: Job, data_dir: Path) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     logger.info("making the tiny policy and its demonstrations")
     make_policy(partial / "initial", data_dir, settings)
-    write_demonstrations(partial / "demonstrations.parquet", data_dir, partial / "initial", settings)
+    write_demonstrations(partial / "demonstrations.parquet", data_dir, settings)
     logger.info("warm start: supervised training on scripted tool calls")
     trained = warm_start(partial, settings)
     trained.rename(partial / "model")
@@ -115,13 +119,18 @@ def prepare_policy(job: Job, data_dir: Path) -> Path:
     return target / "model"
 
 
-def warm_start(folder: Path, settings: Any) -> Path:
-    """Runs verl's SFT trainer on ``folder/initial`` and ``folder/demonstrations.parquet``; returns the model's folder."""
+def warm_start(folder: Path, settings: PolicySettings) -> Path:
+    """Runs verl's SFT trainer on ``folder``'s initial policy and demonstrations; returns the model's folder."""
     overrides = [
         f"model.path={folder / 'initial'}",
         f"data.train_files={folder / 'demonstrations.parquet'}",
         f"trainer.default_local_dir={folder / 'sft'}",
-        *settings.sft_overrides(),
+        f"data.train_batch_size={settings.batch_size}",
+        f"data.micro_batch_size_per_gpu={settings.batch_size}",
+        f"optim.lr={settings.learning_rate}",
+        f"trainer.total_training_steps={settings.steps}",
+        f"trainer.total_epochs={math.ceil(settings.steps * settings.batch_size / rows_of(folder)) + 1}",
+        f"trainer.seed={settings.seed}",
     ]
     config = run_config.compose("warm_start", overrides)
     config_file = folder / "warm_start.yaml"
@@ -130,9 +139,20 @@ def warm_start(folder: Path, settings: Any) -> Path:
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"),
         *("-m", "memupdate.platform.sft", str(config_file)),
     ]
-    run_stage(command, folder / "warm_start.log", {"OMP_NUM_THREADS": str(os.cpu_count() or 1)})
+    threads = str(min(os.cpu_count() or 1, 4))
+    run_stage(
+        command,
+        folder / "warm_start.log",
+        {"OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"},
+        WarmStartProgress(folder / "warm_start.log", settings.steps),
+    )
     [saved] = (folder / "sft").glob("global_step_*/huggingface")
     return saved
+
+
+def rows_of(folder: Path) -> int:
+    """Rows of the demonstrations in a policy's folder."""
+    return int(pq.read_metadata(folder / "demonstrations.parquet").num_rows)
 
 
 def run_stage(command: Sequence[str], log: Path, environment: Mapping[str, str], watch: Any = None) -> None:
@@ -168,6 +188,23 @@ def run_stage(command: Sequence[str], log: Path, environment: Mapping[str, str],
         raise StageError(f"exit code {process.returncode}; the end of {log}:\n{tail}")
 
 
+class WarmStartProgress:
+    """A progress bar fed from the SFT trainer's log (``step:17 - train/loss:…``)."""
+
+    def __init__(self, log: Path, steps: int) -> None:
+        self._log = log
+        self._bar = tqdm(total=steps, desc="warm start", unit="step", disable=None)
+
+    def __call__(self) -> None:
+        """Looks for the newest step."""
+        if self._bar.disable:
+            return
+        found = re.findall(r"step:(\d+) - .*?train/loss:([0-9.]+)", self._log.read_text(errors="replace"))
+        if found:
+            self._bar.n = int(found[-1][0])
+            self._bar.set_postfix(loss=found[-1][1], refresh=True)
+
+
 class TrainingProgress:
     """A progress bar fed from ``metrics.jsonl``; quiet when there is no terminal, one log line per validation then."""
 
@@ -191,8 +228,12 @@ class TrainingProgress:
                 self._bar.n = line["step"]
                 self._bar.set_postfix(reward=f"{line['memory/reward']:.3f}", refresh=True)
             elif "validation/reward" in line:
-                message = f"step {line['step']}: held-out reward {line['validation/reward']:.4f} (n={line['validation/n']:.0f})"
-                self._bar.write(message) if not self._bar.disable else logger.info(message)
+                reward, n = line["validation/reward"], line["validation/n"]
+                message = f"step {line['step']}: held-out reward {reward:.4f} (n={n:.0f})"
+                if self._bar.disable:
+                    logger.info(message)
+                else:
+                    self._bar.write(message)
 
 
 def choose_run_dir(job: Job, name: str) -> Path:
@@ -216,6 +257,7 @@ def _identity(job: Job) -> dict[str, Any]:
         "profile": job.profile,
         "locomo": None if job.locomo is None else file_digest(job.locomo),
         "overrides": list(job.overrides),
+        "policy": job.policy.to_dict(),
     }
 
 

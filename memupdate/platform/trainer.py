@@ -1,4 +1,4 @@
-"""verl's synchronous GRPO trainer with what this project adds: order, resume, mismatch alarm, memory metrics, traces."""
+"""verl's synchronous GRPO trainer, with order, resume, a mismatch alarm, memory metrics and traces."""
 
 from __future__ import annotations
 

@@ -26,9 +26,7 @@ def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("corpus")
     (folder / "corpus.json").write_text(json.dumps(synthetic_corpus(9, seed=3)))
-    preprocess(
-        folder / "corpus.json", folder / "data", train_conversations=7, adversarial="drop", limit_questions=4
-    )
+    preprocess(folder / "corpus.json", folder / "data", train_conversations=7, adversarial="drop", limit_questions=4)
     return folder / "data"
 
 

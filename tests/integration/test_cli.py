@@ -65,9 +65,7 @@ def test_an_unknown_profile(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     )
 
 
-def test_a_model_without_a_chat_template(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_model: Path
-) -> None:
+def test_a_model_without_a_chat_template(capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_model: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(tiny_model, bare)
     (bare / "chat_template.jinja").unlink()
@@ -98,9 +96,7 @@ def test_a_port_in_use(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     assert f"engine_kwargs.sglang.nccl_port: got {port}; allowed: a port that is free" in message
 
 
-def test_too_little_memory(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_memory(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import psutil
 
     class Small:

@@ -43,8 +43,9 @@ class Server:
     """A replica's server, with blocking calls for tests."""
 
     def __init__(self, name: str, model_dir: Path) -> None:
-        import memupdate.platform.plugin  # noqa: F401  registers the rollouts
         from verl.workers.rollout.replica import RolloutMode, RolloutReplicaRegistry
+
+        import memupdate.platform.plugin  # noqa: F401  registers the rollouts
 
         overrides = [
             "memory.run_dir=none",
@@ -162,7 +163,7 @@ def test_a_killed_engine_comes_back_with_the_current_policy(server: Server) -> N
         victim = next(pid for pid, name in children.items() if "schedul" in name)
     else:
         victim = ray.get(server.handle.launch_server.remote(), timeout=DEADLINE_S)[1]
-    running = [server.submit(PROMPT + [300 + i], f"k{i}", max_new_tokens=400, ignore_eos=True) for i in range(4)]
+    running = [server.submit([*PROMPT, 300 + i], f"k{i}", max_new_tokens=400, ignore_eos=True) for i in range(4)]
     os.kill(victim, signal.SIGKILL)
     answers = ray.get(running, timeout=DEADLINE_S)
     assert all(answer.token_ids for answer in answers)

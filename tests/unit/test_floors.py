@@ -89,7 +89,7 @@ def test_public_signatures_are_locked() -> None:
     ]
     assert list(inspect.signature(rewards.memory_reward).parameters)[:4] == ["before", "after", "question", "answer"]
     assert list(inspect.signature(locomo_score).parameters) == ["prediction", "answer", "category"]
-    assert [field for field in rewards.RewardParts.__dataclass_fields__] == [
+    assert list(rewards.RewardParts.__dataclass_fields__) == [
         "reward",
         "delta",
         "efficiency",

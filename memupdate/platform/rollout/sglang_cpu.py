@@ -44,7 +44,7 @@ class SGLangCPUServer:
 
         self._settings = ServerSettings.of(config)
         self._root = Path(root)
-        self._engine = CPUSGLangEngine(
+        self._engine: Any = CPUSGLangEngine(
             config=config,
             model_config=model_config,
             rollout_mode=rollout_mode,

@@ -135,10 +135,10 @@ class SnapshotReplica(RolloutReplica):
         if self.workers:
             node_id = await self.workers[0].__ray_call__.remote(lambda self: ray.get_runtime_context().get_node_id())
         root = make_root(settings.snapshot_dir)
-        server = (
+        server: Any = (
             ray.remote(self.server_class())
             .options(
-                name=server_name(self.config.name, self.replica_rank),
+                name=server_name(str(self.config.name), self.replica_rank),
                 num_cpus=0,
                 max_concurrency=self.max_concurrency,
                 max_restarts=settings.max_restarts,
@@ -195,7 +195,7 @@ class SnapshotWeightPush(BaseRollout):
                 self._server = ray.get_actor(server_name(self.config.name, self.replica_rank))
                 self._root = Path(await self._server.snapshot_root.remote())
             part_bytes = int(self.config.checkpoint_engine.update_weights_bucket_megabytes) << 20
-            model_dir = Path(self.model_config.local_path)
+            model_dir = Path(str(self.model_config.local_path))
             writer = SnapshotWriter(self._root, int(global_steps or 0), model_dir, part_bytes)
         async for name, tensor in ensure_async_iterator(weights):  # every rank iterates: full_tensor() is collective
             if writer is not None:

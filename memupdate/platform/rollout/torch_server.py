@@ -97,8 +97,12 @@ def generate_batch(model: Any, requests: list[Request], pad_id: int) -> list[Gen
         )
         cache = output.past_key_values
         logits_BV = output.logits[:, -1].double()
-        steps = [len(request.prompt_ids) + len(result.token_ids) for request, result in zip(requests, results, strict=True)]
-        uniforms_B = torch.tensor([uniform(r.seed, s) for r, s in zip(requests, steps, strict=True)], dtype=torch.float64)
+        steps = [
+            len(request.prompt_ids) + len(result.token_ids) for request, result in zip(requests, results, strict=True)
+        ]
+        uniforms_B = torch.tensor(
+            [uniform(r.seed, s) for r, s in zip(requests, steps, strict=True)], dtype=torch.float64
+        )
         tokens_B = sample_rows(logits_BV, temperatures_B, uniforms_B)
         scale_B1 = temperatures_B.masked_fill(temperatures_B == 0, 1.0)[:, None]
         log_probs_B = torch.log_softmax(logits_BV / scale_B1, -1).gather(1, tokens_B[:, None]).squeeze(1)

@@ -16,7 +16,11 @@ PARTS = dict.fromkeys(report.REWARD_PARTS, 0.0)
 def trace(run_dir: Path, step: int, rows: list[tuple[str, str, int, float]]) -> None:
     (run_dir / "trace").mkdir(parents=True, exist_ok=True)
     lines = [
-        {"key": key, "sample_id": sample, "reward": {**PARTS, "category": float(category), "reward": value, "turns": 2.0}}
+        {
+            "key": key,
+            "sample_id": sample,
+            "reward": {**PARTS, "category": float(category), "reward": value, "turns": 2.0},
+        }
         for key, sample, category, value in rows
     ]
     (run_dir / "trace" / f"validation-{step:06d}.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")

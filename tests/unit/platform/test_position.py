@@ -21,7 +21,9 @@ def test_every_epoch_draws_every_row_once(size: int, epochs: int, seed: int, chu
 
 
 @given(size=st.integers(1, 30), cut=st.integers(0, 90), total=st.integers(1, 90), seed=st.integers(0, 9))
-def test_u36_a_resumed_position_draws_what_an_uninterrupted_one_would(size: int, cut: int, total: int, seed: int) -> None:
+def test_u36_a_resumed_position_draws_what_an_uninterrupted_one_would(
+    size: int, cut: int, total: int, seed: int
+) -> None:
     """Any cut, an epoch's edge (cut a multiple of size) included."""
     whole = DataPosition(size, seed)
     expected = whole.next_rows(cut + total)
@@ -39,5 +41,5 @@ def test_epochs_and_seeds_shuffle_differently() -> None:
 
 
 def test_no_rows_is_an_error() -> None:
-    with pytest.raises(FieldError, match="data.train_files"):
+    with pytest.raises(FieldError, match=r"data\.train_files"):
         DataPosition(0, seed=0)

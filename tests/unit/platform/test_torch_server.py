@@ -52,7 +52,9 @@ def test_a_row_follows_its_distribution() -> None:
 
 def test_the_edges_of_the_uniform_number_stay_inside_the_vocabulary() -> None:
     logits = torch.tensor([[-1e4, 0.0, 0.0, -1e4]] * 2)
-    drawn = sample_rows(logits, torch.ones(2, dtype=torch.float64), torch.tensor([0.0, 1.0 - 2**-53], dtype=torch.float64))
+    drawn = sample_rows(
+        logits, torch.ones(2, dtype=torch.float64), torch.tensor([0.0, 1.0 - 2**-53], dtype=torch.float64)
+    )
     assert drawn.tolist() == [1, 2]
 
 
@@ -60,7 +62,7 @@ def test_uniform_depends_on_seed_and_position_alone() -> None:
     values = [uniform(seed, position) for seed in range(40) for position in range(40)]
     assert values == [uniform(seed, position) for seed in range(40) for position in range(40)]
     assert len(set(values)) == len(values)
-    assert 0 <= min(values)
+    assert min(values) >= 0
     assert max(values) < 1
     assert abs(np.mean(values) - 0.5) < 0.03
 

@@ -44,8 +44,19 @@ def _ignore_pin_memory():
 
         return unpinned
 
-    for name in ("arange", "empty", "empty_like", "empty_strided", "full", "ones", "rand", "randn", "tensor", "zeros",
-                 "zeros_like"):
+    for name in (
+        "arange",
+        "empty",
+        "empty_like",
+        "empty_strided",
+        "full",
+        "ones",
+        "rand",
+        "randn",
+        "tensor",
+        "zeros",
+        "zeros_like",
+    ):
         setattr(torch, name, wrap(getattr(torch, name)))
     torch.Tensor.pin_memory = lambda self, *args, **kwargs: self
 

@@ -1,0 +1,7 @@
+"""The tiny policy: a small Qwen3 with a tokenizer of its own, on which the whole loop learns in minutes on a CPU."""
+
+from memupdate.policy.demonstrations import write_demonstrations
+from memupdate.policy.make import make_policy
+from memupdate.policy.settings import PolicySettings
+
+__all__ = ["PolicySettings", "make_policy", "write_demonstrations"]

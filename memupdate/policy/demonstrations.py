@@ -1,0 +1,97 @@
+"""The warm start's rows, in the format of verl's multi-turn SFT dataset."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from memupdate.memory import make_embedder
+from memupdate.policy.corpus import ShuffledBanks, TrainingConversation, known_ids, read_training_conversations
+from memupdate.policy.drills import Drills, vocabulary
+from memupdate.policy.schemas import tool_schemas
+from memupdate.policy.settings import PolicySettings
+from memupdate.policy.trajectories import Message, ScriptedPolicy
+
+Row = dict[str, Any]
+
+
+def write_demonstrations(output: Path, corpus: Path, settings: PolicySettings | None = None) -> None:
+    """Write the training rows to ``output`` and held-back ones to ``{stem}-validation.parquet`` beside it.
+
+    Each row has ``messages`` and ``tools``; drills have no tools. Validation rows are trajectories of the same
+    conversations with other choices: the loss on them says whether copying was learnt or rows were learnt by heart.
+
+    Args:
+        output: a parquet file.
+        corpus: a preprocessed directory; only its train split is read.
+        settings: numbers of rows and the seed; None for the defaults.
+
+    Raises:
+        DataError: if ``corpus`` is not what the preprocessing writes.
+    """
+    settings = settings or PolicySettings()
+    conversations = read_training_conversations(corpus)
+    source = random.Random(settings.seed)
+    tools = _shown(tool_schemas())
+    played = trajectories(conversations, settings, source)
+    rows = [{"messages": next(played), "tools": tools} for _ in range(settings.trajectories)]
+    texts = [text for conversation in conversations for text in _words_of(conversation)]
+    questions = [question for conversation in conversations for question in conversation.questions]
+    drills = Drills(questions, vocabulary(texts), known_ids(conversations), source)
+    rows += [{"messages": drills.draw(), "tools": []} for _ in range(settings.drills)]
+    source.shuffle(rows)
+    held_back = [{"messages": next(played), "tools": tools} for _ in range(settings.validation_rows)]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    _write(output, rows)
+    _write(validation_path(output), held_back)
+
+
+def validation_path(output: Path) -> Path:
+    """Where ``write_demonstrations`` puts the validation rows."""
+    return output.with_name(f"{output.stem}-validation{output.suffix}")
+
+
+def trajectories(
+    conversations: list[TrainingConversation], settings: PolicySettings, source: random.Random
+) -> Iterator[list[Message]]:
+    """Scripted trajectories without end, over the questions of all conversations alike."""
+    embedder = make_embedder(settings.embedder)
+    banks = [ShuffledBanks(conversation.memories, embedder) for conversation in conversations]
+    starts = [(bank, prompt) for bank, each in zip(banks, conversations, strict=True) for prompt in each.prompts]
+    policy = ScriptedPolicy(source)
+    while True:
+        bank, prompt = source.choice(starts)
+        yield policy.play(bank.draw(source), prompt)
+
+
+def _words_of(conversation: TrainingConversation) -> list[str]:
+    return [memory.content for memory in conversation.memories] + conversation.questions
+
+
+def _shown(schemas: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The part of the schemas that the template shows: a row is read thousands of times."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": schema["function"]["name"],
+                "parameters": {
+                    "properties": {
+                        name: {"type": parameter["type"], "enum": parameter.get("enum")}
+                        for name, parameter in schema["function"]["parameters"]["properties"].items()
+                    },
+                    "required": schema["function"]["parameters"]["required"],
+                },
+            },
+        }
+        for schema in schemas
+    ]
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    pq.write_table(pa.Table.from_pylist(rows), path)

@@ -1,0 +1,67 @@
+"""``memupdate make-policy``: the tiny policy, untrained, for one preprocessed corpus."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from memupdate.memory import MEMORY_TYPES, MERGE_STRATEGIES, SAMPLE_STRATEGIES, SPLIT_CRITERIA
+from memupdate.policy.corpus import TrainingConversation, read_training_conversations
+from memupdate.policy.model import new_model
+from memupdate.policy.schemas import tool_schemas
+from memupdate.policy.settings import PolicySettings
+from memupdate.policy.template import render
+from memupdate.policy.tokenizer import train_tokenizer
+from memupdate.policy.trajectories import LAST_REPLY, tool_call
+
+logger = logging.getLogger(__name__)
+
+# A question stands in the prompt and in every query; its words should be whole before those of memories are.
+QUESTION_WEIGHT = 5
+
+
+def make_policy(output: Path, corpus: Path, settings: PolicySettings | None = None) -> None:
+    """Train the tokenizer on the corpus's training conversations and save it with an untrained model.
+
+    Args:
+        output: the folder; afterwards a Hugging Face model folder with config, weights (safetensors), tokenizer and
+            chat template. The same corpus and settings write the same bytes.
+        corpus: a preprocessed directory.
+        settings: sizes and seed; None for the defaults.
+
+    Raises:
+        DataError: if ``corpus`` is not what the preprocessing writes.
+        FieldError: if ``settings.vocab_size`` is too small.
+    """
+    settings = settings or PolicySettings()
+    conversations = read_training_conversations(corpus)
+    texts = [text for conversation in conversations for text in _texts(conversation)]
+    tokenizer = train_tokenizer(texts, protocol_texts(conversations[0].prompts[0][0]["content"]), settings.vocab_size)
+    model = new_model(settings, tokenizer)
+    output.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(output)
+    model.save_pretrained(output)
+    logger.info("%s: %d parameters, %d tokens", output, sum(p.numel() for p in model.parameters()), len(tokenizer))
+
+
+def _texts(conversation: TrainingConversation) -> list[str]:
+    return [memory.text for memory in conversation.memories] + QUESTION_WEIGHT * conversation.questions
+
+
+def protocol_texts(system_prompt: str) -> list[str]:
+    """Everything in a trajectory that is the same in all: the prompt's frame, calls, and what tools say."""
+    frame = render(
+        [{"role": "system", "content": system_prompt}, {"role": "user", "content": ""}], tools=tool_schemas()
+    )
+    ids = {"memory_ids": ["m1", "m2"]}
+    calls = [
+        tool_call("search_memory", {"query": ""}),
+        tool_call("sample_memory", {"k": 3, "strategy": "random"}),
+        tool_call("manage_memory", {"operation": "create", "content": ""}),
+        tool_call("manage_memory", {"operation": "update", "content": "", "memory_id": "m1"}),
+        tool_call("delete_memory", {"memory_id": "m1"}),
+        *(tool_call("merge_memory", {**ids, "strategy": strategy}) for strategy in MERGE_STRATEGIES),
+        *(tool_call("split_memory", {"memory_id": "m1", "split_criteria": by}) for by in SPLIT_CRITERIA),
+    ]
+    answers = ["[m1] Created [m1].\nUpdated [m1].\nDeleted [m1].\nMerged into [m1].\nSplit into [m1] [m2].\nError:"]
+    return [frame, *calls, *answers, LAST_REPLY, " ".join([*MEMORY_TYPES, *SAMPLE_STRATEGIES])]

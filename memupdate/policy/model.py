@@ -1,0 +1,65 @@
+"""The tiny policy's weights: a two-layer Qwen3 whose start makes copying easy to learn.
+
+Copying takes attention that finds a token and heads that pass it on. A small model finds the first within a minute
+only if it does not have to find the second too, so each head starts as one that passes on what it attends to: its
+output projection is the transpose of its value projection (the idea of mimetic initialisation, Trockman & Kolter 2023,
+arXiv:2305.09828). And the memory ids, which are random words to an untrained model, start with a part in common, so
+that attention to "an id" is one direction.
+"""
+
+from __future__ import annotations
+
+import torch
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from memupdate.policy.settings import PolicySettings
+from memupdate.policy.tokenizer import MEMORY_IDS
+
+ID_SHARE = 1.5
+
+
+def new_model(settings: PolicySettings, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
+    """The untrained model, fp32; the same weights for the same settings and tokenizer."""
+    deviation = settings.hidden_size**-0.5
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden_size,
+        intermediate_size=settings.intermediate_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        head_dim=settings.head_dim,
+        max_position_embeddings=4096,
+        rope_parameters={"rope_type": "default", "rope_theta": settings.rope_theta},
+        initializer_range=deviation,
+        tie_word_embeddings=True,
+        attention_dropout=0.0,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype=torch.float32,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = Qwen3ForCausalLM(config).float()
+        with torch.no_grad():
+            _pass_on_attended(model, settings)
+            _relate_ids(model, tokenizer, deviation)
+    return model
+
+
+def _pass_on_attended(model: Qwen3ForCausalLM, settings: PolicySettings) -> None:
+    """Value and output projections of every head: P and its transpose, P with orthonormal rows."""
+    for layer in model.model.layers:
+        attention = layer.self_attn
+        for head in range(settings.heads):
+            rows = slice(head * settings.head_dim, (head + 1) * settings.head_dim)
+            basis_DH = torch.linalg.qr(torch.randn(settings.hidden_size, settings.head_dim))[0]
+            attention.v_proj.weight[rows] = settings.copy_gain**0.5 * basis_DH.T
+            attention.o_proj.weight[:, rows] = settings.copy_gain**0.5 * basis_DH
+
+
+def _relate_ids(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, deviation: float) -> None:
+    ids = tokenizer.convert_tokens_to_ids(list(MEMORY_IDS))
+    embedding_VD = model.model.embed_tokens.weight
+    embedding_VD[ids] += ID_SHARE * deviation * torch.randn(embedding_VD.shape[1])

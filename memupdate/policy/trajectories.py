@@ -1,0 +1,115 @@
+"""Scripted trajectories: every tool call is valid, every choice is random.
+
+They show a policy how to call tools and nothing about which calls pay: that is left to reinforcement learning. Calls
+run against a real bank, so ids, scores and texts in the tools' answers are true.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memupdate.broker.results import result_record
+from memupdate.errors import MemupdateError
+from memupdate.memory import MAX_MERGED, MERGE_STRATEGIES, SPLIT_CRITERIA, MemoryBank
+from memupdate.tools import CallContext, error_text, parse_call, result_text
+
+Message = dict[str, str]
+
+LAST_REPLY = "Done."
+# How often a trajectory ends at once, and how often it looks by sampling instead of searching.
+IDLE_SHARE = 0.04
+SAMPLE_SHARE = 0.06
+EDITS = (0, 1, 1, 2, 2)
+TOOL_SHARES = {"merge": 0.6, "delete": 0.15, "create": 0.1, "update": 0.07, "split": 0.08}
+
+_ID = re.compile(r"^\[(m\d+)\]", re.MULTILINE)
+
+
+def tool_call(name: str, arguments: Mapping[str, Any]) -> str:
+    """A tool call as the policy writes it, in Qwen's hermes format."""
+    call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"<tool_call>\n{call}\n</tool_call>"
+
+
+def answer(bank: MemoryBank, name: str, arguments: Mapping[str, Any], context: CallContext) -> str:
+    """What a tool says to a call, as over the broker; the bank is edited."""
+    try:
+        operation = parse_call(name, dict(arguments), context)
+        return result_text(operation, result_record(bank.apply(operation)))
+    except MemupdateError as error:
+        return error_text(error)
+
+
+class ScriptedPolicy:
+    """Plays one trajectory after another.
+
+    Args:
+        source: of all choices.
+    """
+
+    def __init__(self, source: random.Random) -> None:
+        self._random = source
+
+    def play(self, bank: MemoryBank, prompt: Sequence[Message]) -> list[Message]:
+        """A whole trajectory on ``bank``, which is edited; the last message is the policy's reply without a call."""
+        messages = [dict(message) for message in prompt]
+        question = messages[-1]["content"]
+        seen: list[str] = []
+
+        def call(name: str, **arguments: Any) -> str:
+            context = CallContext("demonstration", self._random.randrange(2**31))
+            messages.append({"role": "assistant", "content": tool_call(name, arguments)})
+            messages.append({"role": "tool", "content": answer(bank, name, arguments, context)})
+            return messages[-1]["content"]
+
+        def look() -> None:
+            if self._random.random() < SAMPLE_SHARE:
+                seen[:] = _ID.findall(call("sample_memory", k=3, strategy="random"))
+            else:
+                seen[:] = _ID.findall(call("search_memory", query=question))
+
+        if self._random.random() >= IDLE_SHARE:
+            look()
+            for number in range(self._random.choice(EDITS)):
+                if number and (len(seen) < 2 or self._random.random() < 0.5):
+                    look()
+                name, arguments = self._edit(seen, question)
+                call(name, **arguments)
+                used = [*arguments.get("memory_ids", ()), arguments.get("memory_id")]
+                seen[:] = [memory_id for memory_id in seen if memory_id not in used]
+        messages.append({"role": "assistant", "content": LAST_REPLY})
+        return messages
+
+    def _edit(self, seen: Sequence[str], question: str) -> tuple[str, dict[str, Any]]:
+        """An edit of the memories shown, from the first one on.
+
+        Which tool, how many memories and which strategy are drawn; which memories is not. An id drawn among those shown
+        would blur what is to be learnt, reading an id where it stands, and triple the time that takes.
+        """
+        kind = self._random.choices(list(TOOL_SHARES), list(TOOL_SHARES.values()))[0]
+        if kind == "merge" and len(seen) >= 2:
+            count = self._random.randint(2, min(MAX_MERGED, len(seen)))
+            return "merge_memory", {
+                "memory_ids": list(seen[:count]),
+                "strategy": self._random.choice(MERGE_STRATEGIES),
+            }
+        if kind == "delete" and seen:
+            return "delete_memory", {"memory_id": seen[0]}
+        if kind == "split" and seen:
+            criterion = self._random.choice(SPLIT_CRITERIA)
+            return "split_memory", {"memory_id": seen[0], "split_criteria": criterion}
+        if kind == "update" and seen:
+            arguments = {"operation": "update", "content": self._note(question), "memory_id": seen[0]}
+            return "manage_memory", arguments
+        return "manage_memory", {"operation": "create", "content": self._note(question)}
+
+    def _note(self, question: str) -> str:
+        """A note that helps nobody: a few neighbouring words of the question."""
+        words = question.rstrip("?.! ").split()
+        length = min(len(words), self._random.randint(2, 4))
+        start = self._random.randrange(len(words) - length + 1)
+        return " ".join(words[start : start + length])
