@@ -139,7 +139,7 @@ def warm_start(folder: Path, settings: PolicySettings) -> Path:
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"),
         *("-m", "memupdate.platform.sft", str(config_file)),
     ]
-    threads = str(min(os.cpu_count() or 1, 4))
+    threads = str(min(len(os.sched_getaffinity(0)), 4))
     run_stage(
         command,
         folder / "warm_start.log",

@@ -47,7 +47,7 @@ class PolicySettings:
     drills: int = 1600
     validation_rows: int = 64
     batch_size: int = 8
-    steps: int = 800
+    steps: int = 500
     learning_rate: float = 8e-3
 
     @classmethod

@@ -1,0 +1,147 @@
+"""Does it learn? GRPO on the local profile, several seeds, and a control whose learning rate is 0.
+
+    python benchmarks/learning_curve.py [--quick] [--out FILE] [--seeds 3]
+
+All runs start from one warm-started policy and are judged on the same held-out conversations, two sampled rollouts per
+question before and after. A seed sets the order of the data and every rollout. Intervals are 95 %, bootstrapped over
+conversations with the seeds pooled; ``per_seed`` shows how far seeds differ. Writes JSON and, beside it, a plot.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import common
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from memupdate.evaluation import report
+from memupdate.evaluation.intervals import Interval, cluster_bootstrap
+from memupdate.platform import pipeline
+from memupdate.policy import PolicySettings
+
+logger = logging.getLogger(__name__)
+
+
+def one_run(job: pipeline.Job, data_dir: Path, model: Path, name: str, seed: int, control: bool) -> Path:
+    """One training run, resumed where an earlier call was cut off; returns its folder."""
+    run_dir = job.runs.resolve() / name
+    if (run_dir / "report.json").is_file():
+        return run_dir
+    overrides = [
+        f"memory.run_dir={run_dir}",
+        f"memory.data_dir={data_dir.resolve()}",
+        f"actor_rollout_ref.model.path={model.resolve()}",
+        f"memory.seed={seed}",
+        f"data.seed={seed}",
+        "trainer.logger=[console]",
+        *(["actor_rollout_ref.actor.optim.lr=0.0"] if control else []),
+        *job.overrides,
+    ]
+    started = time.monotonic()
+    pipeline.train(replace(job, run_dir=run_dir), run_dir, overrides)
+    (run_dir / "seconds.json").write_text(json.dumps(time.monotonic() - started))
+    return run_dir
+
+
+def pairs(run_dir: Path, field: str) -> list[tuple[str, float, float]]:
+    """(conversation, before, after) of every held-out rollout."""
+    traces = report.read_validation(run_dir)
+    later = {row["key"]: row["reward"][field] for row in traces[max(traces)]}
+    return [(row["sample_id"], row["reward"][field], later[row["key"]]) for row in traces[min(traces)]]
+
+
+def interval(rows: list[tuple[str, float]]) -> dict[str, float]:
+    """Mean and interval over conversations."""
+    found: Interval = cluster_bootstrap([value for _, value in rows], [cluster for cluster, _ in rows])
+    return asdict(found)
+
+
+def compared(run_dirs: list[Path], field: str) -> dict[str, dict[str, float]]:
+    """Before, after and difference of one reward part, seeds pooled."""
+    rows = [row for run_dir in run_dirs for row in pairs(run_dir, field)]
+    return {
+        "before": interval([(c, before) for c, before, _ in rows]),
+        "after": interval([(c, after) for c, _, after in rows]),
+        "difference": interval([(c, after - before) for c, before, after in rows]),
+    }
+
+
+def steps_of(run_dir: Path) -> list[dict[str, Any]]:
+    """Metrics of the training steps."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if "memory/reward" in line]
+
+
+def plot(trained: list[Path], controls: list[Path], figures: dict[str, Any], path: Path) -> None:
+    """Training reward per step, and held-out reward before and after."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=[2, 1], layout="constrained")
+    for runs, colour, label in ((controls, "0.6", "learning rate 0"), (trained, "tab:blue", "GRPO")):
+        curves = [[line["memory/reward"] for line in steps_of(run)] for run in runs]
+        for curve in curves:
+            left.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.35, linewidth=1)
+        mean = [math.fsum(values) / len(values) for values in zip(*curves, strict=True)]
+        left.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2, label=f"{label} ({len(runs)} seeds)")
+    left.set(xlabel="step", ylabel="mean reward of 64 rollouts", title="training conversations")
+    left.axhline(0, color="0.8", linewidth=1)
+    left.legend()
+    for place, name in enumerate(("before", "after")):
+        value = figures[name]
+        error = [[value["mean"] - value["low"]], [value["high"] - value["mean"]]]
+        right.bar(place, value["mean"], yerr=error, capsize=6, color=["0.6", "tab:blue"][place], width=0.6)
+    right.axhline(0, color="0.4", linewidth=1)
+    right.set(xticks=[0, 1], xticklabels=["before", "after"], title="held-out conversations", ylabel="mean reward")
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = common.arguments("learning_curve", __doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--runs", type=Path, default=common.ROOT / "runs" / "learning_curve")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    overrides = (
+        ("trainer.total_training_steps=2", "trainer.test_freq=2", "data.val_max_samples=16") if options.quick else ()
+    )
+    policy = PolicySettings(steps=20) if options.quick else PolicySettings()
+    seeds = range(1 if options.quick else options.seeds)
+    job = pipeline.Job("local", None, options.runs, overrides=overrides, policy=policy)
+    data_dir = pipeline.prepare_data(job)
+    model = pipeline.prepare_policy(job, data_dir)
+    trained, controls = [], []
+    for seed in seeds:
+        logger.info("seed %d", seed)
+        trained.append(one_run(job, data_dir, model, f"seed-{seed}", seed, control=False))
+        controls.append(one_run(job, data_dir, model, f"control-{seed}", seed, control=True))
+    reward = compared(trained, "reward")
+    lines = [line for run in trained for line in steps_of(run)]
+    figures = {
+        **reward,
+        "control": compared(controls, "reward")["difference"],
+        "reward_parts": {part: compared(trained, part) for part in report.REWARD_PARTS if part != "reward"},
+        "per_seed": [compared([run], "reward")["difference"] for run in trained],
+        "per_seed_control": [compared([run], "reward")["difference"] for run in controls],
+        "training_reward": [[line["memory/reward"] for line in steps_of(run)] for run in trained],
+        "training_reward_control": [[line["memory/reward"] for line in steps_of(run)] for run in controls],
+        "rollout_log_prob_diff_max": max(line["training/rollout_log_prob_diff_max"] for line in lines),
+        "steps": len(steps_of(trained[0])),
+        "seeds": list(seeds),
+        "held_out_rollouts_per_seed": len(pairs(trained[0], "reward")),
+        "seconds": [json.loads((run / "seconds.json").read_text()) for run in trained],
+        "rollouts_per_second": math.fsum(line["perf/rollouts_per_second"] for line in lines) / len(lines),
+    }
+    common.write(options.out, figures)
+    plot(trained, controls, figures, options.out.with_suffix(".png"))
+    logger.info("difference %s, control %s", figures["difference"], figures["control"])
+
+
+if __name__ == "__main__":
+    main()
