@@ -6,7 +6,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +102,12 @@ def checkpoint_digest(options: argparse.Namespace) -> int:
     return 0
 
 
-def _forward(module: str) -> Callable[[argparse.Namespace], int]:
-    def call(options: argparse.Namespace) -> int:
-        from importlib import import_module
-
-        return int(import_module(module).main(options.arguments))
-
-    return call
+# Commands that are a module's own command line.
+MODULES = {
+    "preprocess": ("memupdate.data.preprocess_locomo", "LoCoMo to verl's parquet"),
+    "check-data": ("memupdate.data.check", "counts and schema errors of a LoCoMo file or a preprocessed folder"),
+    "synthetic": ("memupdate.data.synthetic", "write a generated corpus in LoCoMo's format"),
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -150,21 +150,18 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("checkpoint", type=Path)
     command.set_defaults(call=checkpoint_digest)
 
-    for name, module, text in (
-        ("preprocess", "memupdate.data.preprocess_locomo", "LoCoMo to verl's parquet"),
-        ("check-data", "memupdate.data.check", "counts and schema errors of a LoCoMo file or a preprocessed folder"),
-        ("synthetic", "memupdate.data.synthetic", "write a generated corpus in LoCoMo's format"),
-    ):
-        command = commands.add_parser(name, help=text, add_help=False)
-        command.add_argument("arguments", nargs=argparse.REMAINDER)
-        command.set_defaults(call=_forward(module))
+    for name, (_, text) in MODULES.items():
+        commands.add_parser(name, help=text)  # for the list of commands; main() hands the rest to the module
     return root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if words and words[0] in MODULES:
+        return int(import_module(MODULES[words[0]][0]).main(words[1:]))
+    options = parser().parse_args(words)
     for noisy in ("httpx", "ray", "verl", "numexpr"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:

@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 
-from memupdate.memory import MERGE_STRATEGIES, SPLIT_CRITERIA
+from memupdate.memory import MAX_MERGED, MERGE_STRATEGIES, SPLIT_CRITERIA
 from memupdate.policy.trajectories import Message, tool_call
 
 TURNS = 4
@@ -76,7 +76,5 @@ class Drills:
         if kind < 0.2:
             criterion = self._random.choice(SPLIT_CRITERIA)
             return tool_call("split_memory", {"memory_id": shown[0], "split_criteria": criterion})
-        count = self._random.choice((2, 3, 4, 5, 5, 5))
-        return tool_call(
-            "merge_memory", {"memory_ids": shown[:count], "strategy": self._random.choice(MERGE_STRATEGIES)}
-        )
+        chosen = shown[: self._random.randint(2, MAX_MERGED)]
+        return tool_call("merge_memory", {"memory_ids": chosen, "strategy": self._random.choice(MERGE_STRATEGIES)})

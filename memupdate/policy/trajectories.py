@@ -75,36 +75,30 @@ class ScriptedPolicy:
         if self._random.random() >= IDLE_SHARE:
             look()
             for number in range(self._random.choice(EDITS)):
-                if number and (len(seen) < 2 or self._random.random() < 0.5):
+                if number:
                     look()
                 name, arguments = self._edit(seen, question)
                 call(name, **arguments)
-                used = [*arguments.get("memory_ids", ()), arguments.get("memory_id")]
-                seen[:] = [memory_id for memory_id in seen if memory_id not in used]
         messages.append({"role": "assistant", "content": LAST_REPLY})
         return messages
 
     def _edit(self, seen: Sequence[str], question: str) -> tuple[str, dict[str, Any]]:
-        """An edit of the memories shown, from the first one on.
+        """An edit of what was shown last, from the top: the best hit, or the best few.
 
-        Which tool, how many memories and which strategy are drawn; which memories is not. An id drawn among those shown
-        would blur what is to be learnt, reading an id where it stands, and triple the time that takes.
+        Which hits to take is the one choice that is not random. A mixture over ids is what a small output layer
+        cannot hold: it would name ids that nobody showed.
         """
         kind = self._random.choices(list(TOOL_SHARES), list(TOOL_SHARES.values()))[0]
         if kind == "merge" and len(seen) >= 2:
-            count = self._random.randint(2, min(MAX_MERGED, len(seen)))
-            return "merge_memory", {
-                "memory_ids": list(seen[:count]),
-                "strategy": self._random.choice(MERGE_STRATEGIES),
-            }
+            chosen = list(seen[: self._random.randint(2, min(MAX_MERGED, len(seen)))])
+            return "merge_memory", {"memory_ids": chosen, "strategy": self._random.choice(MERGE_STRATEGIES)}
         if kind == "delete" and seen:
             return "delete_memory", {"memory_id": seen[0]}
         if kind == "split" and seen:
-            criterion = self._random.choice(SPLIT_CRITERIA)
-            return "split_memory", {"memory_id": seen[0], "split_criteria": criterion}
+            return "split_memory", {"memory_id": seen[0], "split_criteria": self._random.choice(SPLIT_CRITERIA)}
         if kind == "update" and seen:
-            arguments = {"operation": "update", "content": self._note(question), "memory_id": seen[0]}
-            return "manage_memory", arguments
+            note = self._note(question)
+            return "manage_memory", {"operation": "update", "content": note, "memory_id": seen[0]}
         return "manage_memory", {"operation": "create", "content": self._note(question)}
 
     def _note(self, question: str) -> str:

@@ -63,8 +63,9 @@ def command(*arguments: str) -> list[str]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """``memupdate run`` with two steps and a short warm start."""
     runs = tmp_path_factory.mktemp("runs")
-    options = ["run", "--runs", str(runs), "--warm-start-steps", "60", "--"]
-    options += [*SMALL, "trainer.total_training_steps=2", "trainer.save_freq=1", "trainer.test_freq=2"]
+    short = [word for size in ("steps=120", "trajectories=400", "drills=300") for word in ("--policy", size)]
+    options = ["run", "--runs", str(runs), *short, "--", *SMALL]
+    options += ["trainer.total_training_steps=2", "trainer.save_freq=1", "trainer.test_freq=2"]
     done = subprocess.run(command(*options), capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return Finished(runs, runs / "local-001", done.stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -103,7 +104,7 @@ def test_the_prompt_shows_every_tool_and_required_parameter(
 def test_demonstrated_calls_are_valid_and_choices_vary(conversations: list[list[dict[str, str]]]) -> None:
     names: set[str] = set()
     for messages in conversations:
-        for message, answer in zip(messages, messages[1:], strict=False):
+        for message, answer in pairwise(messages):
             if message["role"] == "assistant":
                 call = json.loads(re.fullmatch(r"<tool_call>\n(.*)\n</tool_call>", message["content"])[1])  # type: ignore[index]
                 names.add(call["name"])
