@@ -53,7 +53,7 @@ class Server:
             f"actor_rollout_ref.model.path={model_dir}",
             f"actor_rollout_ref.rollout.name={name}",
             f"actor_rollout_ref.rollout.dtype={'float64' if name == 'torch' else 'float32'}",
-            "actor_rollout_ref.rollout.engine_kwargs.memupdate={request_timeout_s: 60}",
+            "actor_rollout_ref.rollout.engine_kwargs.memupdate.request_timeout_s=60",
         ]
         config = run_config.compose("local", overrides)
         OmegaConf.resolve(config)
