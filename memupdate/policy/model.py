@@ -84,7 +84,7 @@ class _Wiring:
         # What a previous token is read from, and where it is written to.
         self.read_DP, self.write_DP = basis_DD[:, 2 : 2 + part], basis_DD[:, 2 + part : 2 + 2 * part]
 
-    def apply(self, ids: list[int]) -> None:
+    def apply(self, ids: Any) -> None:
         embedding_VD = self.model.get_input_embeddings().weight
         embedding_VD += TOKEN_SHARE * self.token_D
         embedding_VD[ids] += ID_SHARE * self.id_D
@@ -93,7 +93,7 @@ class _Wiring:
             layer.self_attn.q_norm.weight.fill_(sharpness)
             layer.self_attn.k_norm.weight.fill_(sharpness)
             for head in range(self.heads):
-                self._pass_on(layer, head, *[self._random_basis()] * 2, gain=IDLE_GAIN)
+                self._pass_on(layer, head, gain=IDLE_GAIN)
         first, second = self.model.model.layers
         self._attend_to_previous(first, head=0)
         self._attend_to_repetition(second, head=0)
@@ -106,7 +106,7 @@ class _Wiring:
             query_HD[pair] += self.token_D
             key_HD[pair] += torch.cos(self.angles[pair]) * self.token_D
             key_HD[self.pairs + pair] += torch.sin(self.angles[pair]) * self.token_D
-        self._pass_on(layer, head, self.read_DP, self.write_DP, gain=PREVIOUS_GAIN)
+        self._pass_on(layer, head, gain=PREVIOUS_GAIN, bases=(self.read_DP, self.write_DP))
 
     def _attend_to_repetition(self, layer: Any, head: int) -> None:
         query_HD, key_HD = self._blank(layer, head)
@@ -114,7 +114,7 @@ class _Wiring:
         for offset, columns in ((SLOW_PAIR, slice(0, count)), (self.pairs + SLOW_PAIR, slice(count, 2 * count))):
             query_HD[offset : offset + count] += self.read_DP[:, columns].T
             key_HD[offset : offset + count] += self.write_DP[:, columns].T
-        self._pass_on(layer, head, *[self._random_basis()] * 2, gain=COPY_GAIN)
+        self._pass_on(layer, head, gain=COPY_GAIN)
 
     def _attend_to_ids(self, layer: Any, head: int) -> None:
         query_HD, key_HD = self._blank(layer, head)
@@ -123,7 +123,7 @@ class _Wiring:
         key_HD[ids] += self.id_D
         # Keys are normalised: those of other tokens need a direction of their own, or chance would point them here.
         key_HD[others] += self.token_D
-        self._pass_on(layer, head, *[self._random_basis()] * 2, gain=ID_GAIN)
+        self._pass_on(layer, head, gain=ID_GAIN)
 
     def _rows(self, head: int) -> slice:
         return slice(head * self.head_dim, (head + 1) * self.head_dim)
@@ -136,7 +136,11 @@ class _Wiring:
         key_HD.normal_(0, NOISE)
         return query_HD, key_HD
 
-    def _pass_on(self, layer: Any, head: int, read_DP: torch.Tensor, write_DP: torch.Tensor, gain: float) -> None:
+    def _pass_on(
+        self, layer: Any, head: int, gain: float, bases: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> None:
+        """A head reads along one basis and writes along another; along one random basis if none is given."""
+        read_DP, write_DP = bases or (self._random_basis(),) * 2
         rows, part = self._rows(head), read_DP.shape[1]
         value_HD, output_DH = layer.self_attn.v_proj.weight[rows], layer.self_attn.o_proj.weight[:, rows]
         value_HD.zero_()
