@@ -17,11 +17,13 @@ class PolicySettings:
         seed: of the initial weights and of the demonstrations.
         vocab_size: entries of the tokenizer at most.
         hidden_size: width of the residual stream.
-        heads: attention heads of each of the two layers, with keys and values of their own; at least 2.
-        head_dim: width of a head; 64, which leaves room for fast and for slow rotary pairs.
+        layers: transformer layers; copying a phrase takes two.
+        heads: attention heads, each with keys and values of its own.
+        head_dim: width of a head.
         intermediate_size: width of the feed-forward layers.
-        rope_theta: base of the rotary positions; large, so that the slow half of the pairs hardly turns over a whole
-            trajectory and finds things by content.
+        copy_gain: how strongly a head starts to pass on what it attends to (see ``model.py``).
+        rope_theta: base of the rotary positions. The slow pairs of dimensions must hardly turn over a whole trajectory,
+            or nothing can be found by its content; with 100 in place of 10,000 copying is not learnt.
         embedder: what the demonstrations search with.
         trajectories: demonstrated trajectories, training rows.
         drills: copying drills, training rows.
@@ -33,18 +35,20 @@ class PolicySettings:
 
     seed: int = 0
     vocab_size: int = 2048
-    hidden_size: int = 128
-    heads: int = 2
-    head_dim: int = 64
-    intermediate_size: int = 256
-    rope_theta: float = 1e6
+    hidden_size: int = 64
+    layers: int = 2
+    heads: int = 3
+    head_dim: int = 32
+    intermediate_size: int = 128
+    copy_gain: float = 4.0
+    rope_theta: float = 10_000.0
     embedder: str = "hashing"
     trajectories: int = 2400
     drills: int = 1600
     validation_rows: int = 64
-    batch_size: int = 4
-    steps: int = 700
-    learning_rate: float = 2e-3
+    batch_size: int = 8
+    steps: int = 600
+    learning_rate: float = 8e-3
 
     @classmethod
     def parse(cls, assignments: Sequence[str]) -> PolicySettings:

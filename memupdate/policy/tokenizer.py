@@ -25,12 +25,10 @@ MARKUP_TOKENS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_respo
 MEMORY_IDS = tuple(f"m{number}" for number in range(1, 400))
 SCORES = tuple(f" {number / 100:.2f}" for number in range(101))
 
-# In order: the two fixed parts of a tool call, so that a tool's name stands right before its first parameter's; JSON
-# punctuation with the quotes that follow it; an id; a score; a word or a name with the blank before
+# In order: JSON punctuation with the quotes that follow it; an id; a score; a word or a name with the blank before
 # it; the end of a contraction; a number; a sign; white space. A sign of prose ("?") never sticks to the JSON after
 # it, so a question has the same tokens in the prompt and inside a query.
 PRE_TOKENS = (
-    r'\{"name": "|", "arguments": \{"|'
     r'["{}\[\],:]+(?: ["{\[]+)*'
     r"|m\d+(?![\p{L}_\d])"
     r"| [01]\.\d\d(?!\d)"

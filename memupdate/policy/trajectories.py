@@ -97,6 +97,13 @@ class ScriptedPolicy:
         if kind == "split" and seen:
             return "split_memory", {"memory_id": seen[0], "split_criteria": self._random.choice(SPLIT_CRITERIA)}
         if kind == "update" and seen:
-            return "manage_memory", {"operation": "update", "content": question, "memory_id": seen[0]}
-        # The question itself: a note that answers nothing and crowds out a memory that does.
-        return "manage_memory", {"operation": "create", "content": question}
+            note = self._note(question)
+            return "manage_memory", {"operation": "update", "content": note, "memory_id": seen[0]}
+        return "manage_memory", {"operation": "create", "content": self._note(question)}
+
+    def _note(self, question: str) -> str:
+        """A note that helps nobody: a few neighbouring words of the question."""
+        words = question.rstrip("?.! ").split()
+        length = min(len(words), self._random.randint(2, 4))
+        start = self._random.randrange(len(words) - length + 1)
+        return " ".join(words[start : start + length])
