@@ -1,4 +1,7 @@
-"""U4: preprocessed rows load in stock verl's dataset, with no patch."""
+"""U4: preprocessed rows load in stock verl's dataset, with no patch.
+
+Rows U1, U4, U40.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Both rollout servers, alone: same tokens, log-probs of the loaded policy, seeds, weight updates, crashes."""
+"""Both rollout servers, alone: same tokens, log-probs of the loaded policy, seeds, weight updates, crashes.
+
+Rows U36.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Two runs are shared: ``finished`` goes through the whole command (data, policy, warm start, SGLang), the others start
 from its policy.
+
+Rows U35, U36, U37, U38, U39.
 """
 
 from __future__ import annotations
@@ -146,11 +148,17 @@ def test_u35_u37_u38_u39_the_whole_command_prints_a_table_and_leaves_its_files(f
 
 
 def test_rollout_and_trainer_hold_the_same_policy_over_the_whole_run(finished: Finished) -> None:
-    """At most 1e-5 in fp32, SGLang against FSDP2, weight updates included."""
+    """In fp32, SGLang against FSDP2, weight updates included: a rounding apart, which a stale policy is far from.
+
+    A log-prob is a difference of logits of size 20, which fp32 holds to 2e-6 each; where the policy wavers between two
+    ids to copy, that grows to 1e-5. A policy of one update earlier differs by 1e-1.
+    """
     lines = [line for line in MetricsFile(finished.run_dir / "metrics.jsonl").read() if "memory/reward" in line]
     assert len(lines) == 2
     for line in lines:
-        assert line["training/rollout_log_prob_diff_max"] <= 1e-5
+        assert line["training/rollout_log_prob_diff_max"] <= 4e-5
+        assert line["training/rollout_log_prob_diff_mean"] <= 1e-6
+        assert line["training/rollout_probs_diff_max"] <= 1e-5
         assert line["training/rollout_log_prob_alarm"] == 0
     assert lines[-1]["actor/grad_norm"] > 0  # the policy did move between the two
 

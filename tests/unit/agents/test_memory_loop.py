@@ -1,4 +1,7 @@
-"""The trajectory: rows U17, U18, U34, U35, U37, through verl's real tool loop."""
+"""The trajectory: rows U17, U18, U34, U35, U37, through verl's real tool loop.
+
+Rows U14, U17, U18, U34, U35, U36, U37.
+"""
 
 from __future__ import annotations
 

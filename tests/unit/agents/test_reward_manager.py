@@ -1,4 +1,7 @@
-"""The reward manager as verl drives it, without Ray: rows U26, U28, U33, U37."""
+"""The reward manager as verl drives it, without Ray: rows U26, U28, U33, U37.
+
+Rows U26, U28, U32, U33, U37.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The LoCoMo loader: rows L1-L13 on the real file and on small data, and schema errors by place."""
+"""The LoCoMo loader: rows L1-L13 on the real file and on small data, and schema errors by place.
+
+Rows L1, L2, L3, L4, L5, L6, L7, L8, L9, L10, L11, L13.
+"""
 
 from __future__ import annotations
 

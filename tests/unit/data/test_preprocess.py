@@ -1,4 +1,7 @@
-"""Preprocessing: rows U1-U3, U5-U7 and L12."""
+"""Preprocessing: rows U1-U3, U5-U7 and L12.
+
+Rows L12, U1, U2, U3, U5, U6, U7.
+"""
 
 from __future__ import annotations
 

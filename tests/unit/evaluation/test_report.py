@@ -1,4 +1,7 @@
-"""The before-and-after report, from traces written by hand."""
+"""The before-and-after report, from traces written by hand.
+
+Rows U38.
+"""
 
 from __future__ import annotations
 

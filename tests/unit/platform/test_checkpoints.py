@@ -1,4 +1,7 @@
-"""Checkpoints that a kill cannot spoil."""
+"""Checkpoints that a kill cannot spoil.
+
+Rows U36.
+"""
 
 from __future__ import annotations
 

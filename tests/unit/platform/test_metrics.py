@@ -1,4 +1,7 @@
-"""Metrics on disk."""
+"""Metrics on disk.
+
+Rows U36, U38.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which rows come next: every epoch is a permutation, and a resumed position goes on where it was."""
+"""Which rows come next: every epoch is a permutation, and a resumed position goes on where it was.
+
+Rows U36.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The torch rollout server's generation, without Ray."""
+"""The torch rollout server's generation, without Ray.
+
+Rows U36.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Order of trajectories and their turns."""
+"""Order of trajectories and their turns.
+
+Rows U34.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rewards of real edits of real banks."""
+"""Rewards of real edits of real banks.
+
+Rows U27, U28.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The reward's arithmetic against cases computed by hand, and its laws."""
+"""The reward's arithmetic against cases computed by hand, and its laws.
+
+Rows U26, U27, U28, U31, U32.
+"""
 
 from __future__ import annotations
 

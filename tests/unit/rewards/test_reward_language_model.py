@@ -1,4 +1,7 @@
-"""The likelihood scorer and the local reader on a tiny random Qwen3, against naive loops."""
+"""The likelihood scorer and the local reader on a tiny random Qwen3, against naive loops.
+
+Rows U30.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Errors of single items."""
+"""Errors of single items.
+
+Rows U26, U33.
+"""
 
 from __future__ import annotations
 

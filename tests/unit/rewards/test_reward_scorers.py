@@ -1,4 +1,7 @@
-"""The registry, and the overlap scorer."""
+"""The registry, and the overlap scorer.
+
+Rows U29.
+"""
 
 from __future__ import annotations
 

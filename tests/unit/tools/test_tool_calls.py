@@ -1,4 +1,7 @@
-"""The six tools without a framework: parameters in, operations out, results to text (rows U8, U10 to U17)."""
+"""The six tools without a framework: parameters in, operations out, results to text (rows U8, U10 to U17).
+
+Rows U14, U17, U37.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The classes that verl loads: create, execute and release as its tool loop calls them, once per tool call."""
+"""The classes that verl loads: create, execute and release as its tool loop calls them, once per tool call.
+
+Rows U10, U17.
+"""
 
 from __future__ import annotations
 
