@@ -1,3 +1,8 @@
+"""Memory embedding.
+
+Rows U25.
+"""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,8 @@
+"""Memory forks.
+
+Rows U22.
+"""
+
 from __future__ import annotations
 
 import tracemalloc

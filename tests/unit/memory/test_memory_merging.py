@@ -1,3 +1,8 @@
+"""Memory merging.
+
+Rows U15.
+"""
+
 from __future__ import annotations
 
 import re

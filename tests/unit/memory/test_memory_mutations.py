@@ -1,3 +1,8 @@
+"""Memory mutations.
+
+Rows U11, U12, U13.
+"""
+
 from __future__ import annotations
 
 import json

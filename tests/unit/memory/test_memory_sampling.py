@@ -1,3 +1,8 @@
+"""Memory sampling.
+
+Rows U14.
+"""
+
 from __future__ import annotations
 
 import pytest

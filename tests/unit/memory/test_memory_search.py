@@ -1,3 +1,8 @@
+"""Memory search.
+
+Rows U8, U9, U10.
+"""
+
 from __future__ import annotations
 
 import math

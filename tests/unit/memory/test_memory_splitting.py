@@ -1,3 +1,8 @@
+"""Memory splitting.
+
+Rows U16.
+"""
+
 from __future__ import annotations
 
 import re
