@@ -15,7 +15,7 @@ from verl.tools.schemas import ToolResponse
 
 from memupdate.agents.parser import EXAMPLE, MALFORMED_CALL
 from memupdate.agents.seeds import request_seed
-from memupdate.agents.token_limit import TokenLimit
+from memupdate.agents.token_limit import TokenLimit, defuse_special_tokens
 from memupdate.broker import MemoryStoreManager
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.tools import TOOLS, MemoryTool, TrajectoryCounts, error_text
@@ -148,7 +148,7 @@ class MemoryAgentLoop(ToolAgentLoop):
         """
         async with self._one_call:
             text = await self._answer(tool_call, tools_kwargs, agent_data)
-        text = self._token_limit.cut(text)
+        text = self._token_limit.cut(defuse_special_tokens(text, self.tokenizer))
         ignored = self._ignored(agent_data)
         if ignored and tool_call is agent_data.tool_calls[self.max_parallel_calls - 1]:
             text += "\n" + error_text(

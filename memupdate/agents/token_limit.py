@@ -51,5 +51,16 @@ class TokenLimit:
         return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def defuse_special_tokens(text: str, tokenizer: Any) -> str:
+    """``text`` with a blank inside whatever the tokenizer would read as a special token.
+
+    A memory may hold any text. One that holds ``<|im_end|>`` would end the tool's turn and could speak in the next
+    role: what stands in memories is data and never part of the dialogue's frame.
+    """
+    for token in sorted(tokenizer.all_special_tokens, key=len, reverse=True):
+        text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
+
+
 def _marker(missing: int) -> str:
     return f" …[cut: {missing} more tokens]"
