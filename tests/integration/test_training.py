@@ -31,6 +31,7 @@ SMALL = [
     "actor_rollout_ref.rollout.n=4",
     "actor_rollout_ref.rollout.val_kwargs.n=1",
     "data.val_max_samples=12",
+    "actor_rollout_ref.actor.entropy_coeff=0.01",  # so that the policy moves where all rewards of a group are alike
 ]
 TORCH = ["actor_rollout_ref.rollout.name=torch", "actor_rollout_ref.rollout.dtype=float64"]
 # Figures that depend on the clock or the machine and not on what was computed.
@@ -156,9 +157,9 @@ def test_rollout_and_trainer_hold_the_same_policy_over_the_whole_run(finished: F
     lines = [line for line in MetricsFile(finished.run_dir / "metrics.jsonl").read() if "memory/reward" in line]
     assert len(lines) == 2
     for line in lines:
-        assert line["training/rollout_log_prob_diff_max"] <= 4e-5
+        assert line["training/rollout_log_prob_diff_max"] <= 2e-5
         assert line["training/rollout_log_prob_diff_mean"] <= 1e-6
-        assert line["training/rollout_probs_diff_max"] <= 1e-5
+        assert line["training/rollout_probs_diff_max"] <= 5e-6
         assert line["training/rollout_log_prob_alarm"] == 0
     assert lines[-1]["actor/grad_norm"] > 0  # the policy did move between the two
 
