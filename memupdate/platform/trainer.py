@@ -12,16 +12,17 @@ import ray
 import transfer_queue as tq
 from omegaconf import open_dict
 from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.utils import Role
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.rl_dataset import collate_fn
-from verl.utils.device import get_device_name
 
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.platform import checkpoints
 from memupdate.platform.metrics import MetricsFile, by_category, means
 from memupdate.platform.position import DataPosition
 from memupdate.platform.trace import TraceWriter, read_trajectories
+from memupdate.platform.workers import MemoryActorRolloutRefWorker
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +50,9 @@ class MemoryTrainer(PPOTrainerSync):
 
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()
-        if get_device_name() == "cpu":
-            from memupdate.platform.workers import CPUActorRolloutRefWorker
-
-            for role in self.role_worker_mapping:
-                self.role_worker_mapping[role] = ray.remote(CPUActorRolloutRefWorker)
+        for role in (Role.Actor, Role.ActorRollout, Role.ActorRolloutRef, Role.RefPolicy):
+            if role in self.role_worker_mapping:
+                self.role_worker_mapping[role] = ray.remote(MemoryActorRolloutRefWorker)
 
     def _init_dataloader(self) -> None:
         super()._init_dataloader()

@@ -1,27 +1,39 @@
-"""verl's training workers for the CPU platform."""
+"""verl's training workers, with a process group that CPU can have and random states that a run repeats."""
 
 from __future__ import annotations
 
+import os
+import random
 from typing import Any
 
+import numpy as np
+import torch
+from verl.utils.device import get_device_name
 from verl.utils.distributed import initialize_global_process_group_ray
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
 
-class CPUTrainingWorker(TrainingWorker):
-    """A training worker whose process group exists before verl asks for one.
+class SeededTrainingWorker(TrainingWorker):
+    """A training worker whose random states start from the config.
 
-    verl would ask for the backend ``cpu:gloo,cpu:gloo`` and torch refuses a device named twice; verl's call does
-    nothing when a group is there already.
+    verl leaves Python's, numpy's and torch's generators as the operating system seeded them, and saves them in
+    checkpoints: without a seed, two runs of one config differ before their first step.
     """
 
     def __init__(self, config: Any) -> None:
-        initialize_global_process_group_ray(backend="cpu:gloo")
+        if get_device_name() == "cpu":
+            # verl would ask for the backend "cpu:gloo,cpu:gloo" and torch refuses a device named twice; verl's call
+            # does nothing when a group is there already
+            initialize_global_process_group_ray(backend="cpu:gloo")
         super().__init__(config)
+        seed = int(config.engine_config.seed) + int(os.environ["RANK"])
+        random.seed(seed)
+        np.random.seed(seed)  # the global generator is the one that verl saves
+        torch.manual_seed(seed)  # every device's
 
 
-class CPUActorRolloutRefWorker(ActorRolloutRefWorker):
-    """The colocated actor, rollout and reference worker, made of CPU training workers."""
+class MemoryActorRolloutRefWorker(ActorRolloutRefWorker):
+    """The colocated actor, rollout and reference worker, made of seeded training workers."""
 
-    actor_worker_cls = CPUTrainingWorker
-    ref_worker_cls = CPUTrainingWorker
+    actor_worker_cls = SeededTrainingWorker
+    ref_worker_cls = SeededTrainingWorker
