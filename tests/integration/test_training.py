@@ -153,7 +153,7 @@ def test_rollout_and_trainer_hold_the_same_policy_over_the_whole_run(finished: F
     """In fp32, SGLang against FSDP2, weight updates included: a rounding apart, which a stale policy is far from.
 
     A log-prob is a difference of logits of size 20, which fp32 holds to 2e-6 each; where the policy wavers between two
-    ids to copy, that grows to 1e-5. A policy of one update earlier differs by 1e-1.
+    ids to copy, that grows to 1e-5. ``test_rollout_servers`` has the control: other weights differ by more than 1e-3.
     """
     lines = [line for line in MetricsFile(finished.run_dir / "metrics.jsonl").read() if "memory/reward" in line]
     assert len(lines) == 2
