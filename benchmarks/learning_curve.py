@@ -43,6 +43,7 @@ def one_run(job: pipeline.Job, data_dir: Path, model: Path, name: str, seed: int
         f"memory.seed={seed}",
         f"data.seed={seed}",
         "trainer.logger=[console]",
+        "actor_rollout_ref.rollout.val_kwargs.n=2",
         *(["actor_rollout_ref.actor.optim.lr=0.0"] if control else []),
         *job.overrides,
     ]
