@@ -95,20 +95,15 @@ class ScriptedPolicy:
         if kind == "delete" and seen:
             return "delete_memory", {"memory_id": seen[0]}
         if kind == "split" and seen:
-            return "split_memory", split_arguments(seen[0], self._random)
+            return "split_memory", {"memory_id": seen[0], "split_criteria": self._random.choice(SPLIT_CRITERIA)}
         if kind == "update" and seen:
-            return "manage_memory", note_arguments(question, seen[0])
-        return "manage_memory", note_arguments(question)
+            note = self._note(question)
+            return "manage_memory", {"operation": "update", "content": note, "memory_id": seen[0]}
+        return "manage_memory", {"operation": "create", "content": self._note(question)}
 
-
-def split_arguments(memory_id: str, source: random.Random) -> dict[str, Any]:
-    """Arguments of a split by a random criterion, the id last: wherever it stands, an id then ends a call."""
-    return {"split_criteria": source.choice(SPLIT_CRITERIA), "memory_id": memory_id}
-
-
-def note_arguments(question: str, memory_id: str = "") -> dict[str, Any]:
-    """Arguments that store a note which helps nobody: the question's first word. With an id it replaces that memory."""
-    note = {"content": question.split()[0]}
-    if memory_id:
-        return {**note, "operation": "update", "memory_id": memory_id}
-    return {**note, "operation": "create"}
+    def _note(self, question: str) -> str:
+        """A note that helps nobody: a few neighbouring words of the question."""
+        words = question.rstrip("?.! ").split()
+        length = min(len(words), self._random.randint(2, 4))
+        start = self._random.randrange(len(words) - length + 1)
+        return " ".join(words[start : start + length])
