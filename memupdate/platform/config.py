@@ -14,11 +14,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memupdate.errors import FieldError, MemupdateError
+from memupdate.errors import DataError, FieldError, MemupdateError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PROFILES = {"local": "local_memory_grpo", "cluster": "locomo_memory_grpo"}
-# Peak of a local run on one rank: trainer, SGLang, Ray and verl's actors (measured; see docs/local-run.md)
+# A local run on one rank was seen to take about 5 GiB: trainer, SGLang, Ray and verl's actors. One to spare.
 LOCAL_MEMORY_GIB = 6.0
 
 
@@ -186,12 +186,20 @@ def check_tools(path: Path) -> list[str]:
 
 
 def check_data(config: DictConfig) -> None:
-    """Checks the preprocessed files where they exist already (a dry run may come before preprocessing)."""
+    """Checks the preprocessed files where they exist already (a dry run may come before preprocessing).
+
+    Raises:
+        DataError: a file that cannot be read, or the first schema error and how many there are.
+    """
     from memupdate.data.check import check_preprocessed
 
     data_dir = Path(config.memory.data_dir)
     if data_dir.exists():
-        check_preprocessed(data_dir)
+        errors = check_preprocessed(data_dir).schema_errors
+        if errors:
+            raise DataError(
+                f"{errors[0]} ({len(errors)} schema errors; memupdate check-data --preprocessed {data_dir})"
+            )
 
 
 def ports(section: Any, path: str) -> Iterator[tuple[str, int]]:

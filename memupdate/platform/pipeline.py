@@ -69,8 +69,14 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def source_digest(*rooms: str, root: Path = Path(__file__).resolve().parents[1]) -> str:
+    """Digest of the source of rooms: part of the key of what their code makes, which a change of code makes stale."""
+    files = sorted(file for room in rooms for file in (root / room).rglob("*.py"))
+    return content_key({str(file.relative_to(root)): file_digest(file) for file in files})
+
+
 def prepare_data(job: Job) -> Path:
-    """Preprocesses the corpus once per content and options; returns its folder.
+    """Preprocesses the corpus once per content, options and code; returns its folder.
 
     Raises:
         DataError, FieldError: a file or an option that is not allowed.
@@ -81,7 +87,7 @@ def prepare_data(job: Job) -> Path:
     shared = job.runs / "shared"
     if job.locomo is None:
         settings: dict[str, Any] = {"conversations": 24, "seed": 0}
-        source = shared / f"synthetic-{content_key(settings)}.json"
+        source = shared / f"synthetic-{content_key({'code': source_digest('data'), **settings})}.json"
         if not source.is_file():
             shared.mkdir(parents=True, exist_ok=True)
             write_atomically(source, json.dumps(synthetic_corpus(**settings)))
@@ -93,7 +99,7 @@ def prepare_data(job: Job) -> Path:
             options["limit_questions"] = 24  # held-out questions are rolled out twice: keep a laptop's run short
     if not source.is_file():
         preprocess(source, shared / "none", **options)  # raises, with the reason
-    target = shared / f"data-{content_key({'source': file_digest(source), **options})}"
+    target = shared / f"data-{content_key({'code': source_digest('data'), 'source': file_digest(source), **options})}"
     if not (target / "manifest.json").is_file():
         logger.info("preprocessing %s", source.name)
         preprocess(source, target, **options)
@@ -101,9 +107,11 @@ def prepare_data(job: Job) -> Path:
 
 
 def prepare_policy(job: Job, data_dir: Path) -> Path:
-    """Makes and warm-starts the tiny policy once per corpus; returns the model's folder."""
+    """Makes and warm-starts the tiny policy once per corpus, settings and code; returns the model's folder."""
     settings = job.policy
-    target = job.runs / "shared" / f"policy-{content_key({'data': data_dir.name, **settings.to_dict()})}"
+    made_by = source_digest("policy", "memory", "tools")
+    key = content_key({"code": made_by, "data": data_dir.name, **settings.to_dict()})
+    target = job.runs / "shared" / f"policy-{key}"
     if (target / "model" / "config.json").is_file():
         return target / "model"
     partial = target.with_name(target.name + ".partial")

@@ -117,7 +117,7 @@ def test_greedy_tokens_and_log_probs_are_those_of_the_loaded_policy(server: Serv
 
 
 def test_a_turn_stops_at_the_end_token(server: Server) -> None:
-    """With every logit of the end-of-turn token raised by construction, a turn is one token long."""
+    """Where every token is a stop token, a turn is one token long."""
     tokenizer = AutoTokenizer.from_pretrained(server.model_dir)
     state = weights(server.model_dir, None)
     server.load(10, state)

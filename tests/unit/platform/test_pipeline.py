@@ -1,0 +1,41 @@
+"""What a run checks before it starts, and when it may use again what an earlier run made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from memupdate.data.preprocess_locomo import preprocess
+from memupdate.data.synthetic import synthetic_corpus
+from memupdate.errors import DataError
+from memupdate.platform import config as run_config
+from memupdate.platform import pipeline
+
+
+def test_preprocessed_rows_with_schema_errors_stop_the_run(tmp_path: Path) -> None:
+    (tmp_path / "corpus.json").write_text(json.dumps(synthetic_corpus(3, seed=1)))
+    preprocess(tmp_path / "corpus.json", tmp_path / "data", train_conversations=2)
+    config = OmegaConf.create({"memory": {"data_dir": str(tmp_path / "data")}})
+    run_config.check_data(config)
+    memories = next((tmp_path / "data" / "memories").glob("*.jsonl"))
+    memories.write_text("".join(memories.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(DataError, match=memories.stem):
+        run_config.check_data(config)
+
+
+def test_a_change_of_code_makes_another_cache_key(tmp_path: Path) -> None:
+    """Otherwise a policy made by older code would be trained on unseen."""
+    for room in ("one", "two"):
+        (tmp_path / room / "inner").mkdir(parents=True)
+        (tmp_path / room / "a.py").write_text("x = 1\n")
+        (tmp_path / room / "inner" / "b.py").write_text("y = 1\n")
+    first, other = pipeline.source_digest("one", root=tmp_path), pipeline.source_digest("one", "two", root=tmp_path)
+    assert first != other
+    assert first == pipeline.source_digest("one", root=tmp_path)
+    (tmp_path / "two" / "a.py").write_text("x = 2\n")
+    assert pipeline.source_digest("one", root=tmp_path) == first
+    (tmp_path / "one" / "inner" / "b.py").write_text("y = 2\n")
+    assert pipeline.source_digest("one", root=tmp_path) != first
