@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
 LOG_TAIL = 25
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class StageError(MemupdateError):
@@ -69,7 +70,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def source_digest(*rooms: str, root: Path = Path(__file__).resolve().parents[1]) -> str:
+def source_digest(*rooms: str, root: Path = PACKAGE) -> str:
     """Digest of the source of rooms: part of the key of what their code makes, which a change of code makes stale."""
     files = sorted(file for room in rooms for file in (root / room).rglob("*.py"))
     return content_key({str(file.relative_to(root)): file_digest(file) for file in files})
