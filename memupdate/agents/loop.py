@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
@@ -22,8 +21,6 @@ from memupdate.tools import TOOLS, MemoryTool, TrajectoryCounts, error_text
 
 logger = logging.getLogger(__name__)
 
-TRAINING_SPLIT = "train"
-
 
 class NamespaceInUseError(MemupdateError):
     """Two trajectories got the same namespace, so they would edit one bank."""
@@ -35,16 +32,15 @@ class NamespaceInUseError(MemupdateError):
     def __str__(self) -> str:
         return (
             f"namespace: {self.namespace!r} is open already; allowed: one of its own for every rollout "
-            "(is extra_info.namespace unique over the dataset?)"
+            "(the uid of every prompt of a step must be its own)"
         )
 
 
-def rollout_namespace(extra_info: Mapping[str, Any], step: int, session_id: int) -> str:
-    """The namespace of one rollout: the row's trajectory id, the training step, the rollout's place in its group, and
-    ``v`` if the row is not from the training split.
+def rollout_namespace(trajectory_id: str, step: int, prompt: str, session_id: int) -> str:
+    """The namespace of one rollout: the row's trajectory id, the training step, the prompt's uid (a batch over an
+    epoch's edge can hold a row twice) and the rollout's place in its group.
     """
-    mark = "" if extra_info["split"] == TRAINING_SPLIT else "v"
-    return f"{extra_info['namespace']}-s{step}r{session_id}{mark}"
+    return f"{trajectory_id}-s{step}-{prompt}-r{session_id}"
 
 
 class MemoryAgentLoop(ToolAgentLoop):
@@ -67,7 +63,7 @@ class MemoryAgentLoop(ToolAgentLoop):
         self._token_limit = TokenLimit(self.memory_config.tool_response_tokens, self.tokenizer)
         self.counts = TrajectoryCounts()
         self._namespace = ""
-        self._seed_of_turn: tuple[int, str, int, int, int] = (0, "", 0, 0, 0)
+        self._seed_of_turn: tuple[int, int, str, int] = (0, 0, "", 0)
         self._call_number = 0
         self._one_call = asyncio.Lock()
 
@@ -76,8 +72,8 @@ class MemoryAgentLoop(ToolAgentLoop):
 
         Args:
             sampling_params: verl's; every generation gets a ``sampling_seed`` of its own on top.
-            kwargs: the dataset's row, ``global_steps`` and ``session_id``. Of ``extra_info``, ``namespace``,
-                ``sample_id``, ``split`` and ``index`` are read.
+            kwargs: the dataset's row, ``uid``, ``global_steps`` and ``session_id``. Of ``extra_info``, ``namespace``
+                and ``sample_id`` are read.
 
         Returns:
             verl's output; ``extra_fields`` has ``namespace`` and every key of ``TrajectoryCounts.to_fields`` besides
@@ -88,14 +84,9 @@ class MemoryAgentLoop(ToolAgentLoop):
             MemupdateError: the broker or the conversation was not found.
         """
         extra_info, step, session_id = kwargs["extra_info"], int(kwargs["global_steps"]), int(kwargs["session_id"])
-        self._namespace = rollout_namespace(extra_info, step, session_id)
-        self._seed_of_turn = (
-            int(self.memory_config.seed),
-            str(extra_info["split"]),
-            step,
-            int(extra_info["index"]),
-            session_id,
-        )
+        prompt = str(kwargs["uid"])
+        self._namespace = rollout_namespace(extra_info["namespace"], step, prompt, session_id)
+        self._seed_of_turn = (int(self.memory_config.seed), step, prompt, session_id)
         broker = await MemoryStoreManager.connect(self.memory_config.broker_name)
         opened = await broker.open(self._namespace, extra_info["sample_id"])
         if not opened["created"]:

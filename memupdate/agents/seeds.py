@@ -8,19 +8,18 @@ import json
 SEED_BITS = 31
 
 
-def request_seed(run_seed: int, split: str, step: int, sample_index: int, rollout_index: int, turn: int) -> int:
+def request_seed(run_seed: int, step: int, prompt: str, rollout_index: int, turn: int) -> int:
     """The sampling seed of one generation: the same in a run that was killed and resumed at this step.
 
     Args:
         run_seed: the run's seed.
-        split: the dataset's split (``train``, ``test``).
         step: global training step.
-        sample_index: the row in its split.
+        prompt: the prompt's uid, which counts the prompts of a run: a row that a step holds twice has two.
         rollout_index: the rollout in its group.
         turn: the assistant turn, from 0.
 
     Returns:
         0 <= seed < 2**31, as unrelated for neighbouring arguments as for any.
     """
-    named = json.dumps([run_seed, split, step, sample_index, rollout_index, turn]).encode()
+    named = json.dumps([run_seed, step, prompt, rollout_index, turn]).encode()
     return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), "big") % 2**SEED_BITS

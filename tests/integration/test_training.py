@@ -194,6 +194,8 @@ def test_u36_killed_at_any_step_a_run_resumes_to_the_same_state_and_metrics(fini
     kill_when(start(cut), cut.parent, step=3, after_s=0.05)
     finish(start(cut), cut.parent)
     assert "resuming after step" in (cut.parent / "train.log").read_text(errors="replace")
+    lines = [line for line in MetricsFile(whole.parent / "metrics.jsonl").read() if "memory/reward" in line]
+    assert [line["training/rollout_failures"] for line in lines] == [0] * 5  # the edge's batch holds a row twice
     states = [complete_checkpoints(run.parent / "checkpoints")[-1] for run in (whole, cut)]
     assert [folder.name for folder in states] == ["global_step_5", "global_step_5"]
     digests = [checkpoint_digests(folder) for folder in states]

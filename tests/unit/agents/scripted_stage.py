@@ -97,7 +97,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "tools_kwargs": {name: {"create_kwargs": {"namespace": "of the dataset", "sample_id": "x"}} for name in TOOLS},
         "global_steps": 1,
         "session_id": 0,
-        "uid": "u",
+        "uid": "d7",
         "index": 3,
     }
     return kwargs | changes

@@ -37,7 +37,7 @@ def test_u34_a_trajectory_stops_without_a_tool_call(stage: MakeStage) -> None:
         fields = played.output.extra_fields
         assert fields["turns"] == 3
         assert (fields["memory_count_before"], fields["memory_count_after"]) == (3, 3)
-        assert fields["namespace"] == "conv-a-qa0-01234567-s1r0"
+        assert fields["namespace"] == "conv-a-qa0-01234567-s1-d7-r0"
         assert [memory["id"] for memory in await made.broker.list_memories(fields["namespace"])] == ["m1", "m3", "m4"]
 
     asyncio.run(scenario())
@@ -97,7 +97,7 @@ def test_u35_rollouts_of_a_group_edit_banks_of_their_own(stage: MakeStage) -> No
             *(made.play([create(f"by rollout {n}"), "Done."], row=row(session_id=n)) for n in range(4))
         )
         namespaces = [one.output.extra_fields["namespace"] for one in played]
-        assert namespaces == [f"conv-a-qa0-01234567-s1r{n}" for n in range(4)]
+        assert namespaces == [f"conv-a-qa0-01234567-s1-d7-r{n}" for n in range(4)]
         for number, namespace in enumerate(namespaces):
             contents = [memory["content"] for memory in await made.broker.list_memories(namespace)]
             assert contents[3:] == [f"by rollout {number}"]
@@ -105,12 +105,15 @@ def test_u35_rollouts_of_a_group_edit_banks_of_their_own(stage: MakeStage) -> No
     asyncio.run(scenario())
 
 
-def test_u35_namespaces_differ_by_step_and_split(stage: MakeStage) -> None:
+SUFFIXES = ("s1-d7-r0", "s2-d7-r0", "s1-d8-r0", "s1-d7-r1", "s1-v7-r0")
+
+
+def test_u35_namespaces_differ_by_step_prompt_and_rollout(stage: MakeStage) -> None:
     async def scenario() -> None:
         made = stage()
-        rows = [row(), row(global_steps=2), row(extra_info={"split": "test"})]
+        rows = [row(), row(global_steps=2), row(uid="d8"), row(session_id=1), row(uid="v7")]
         namespaces = [(await made.play(["Done."], row=one)).output.extra_fields["namespace"] for one in rows]
-        assert namespaces == [f"conv-a-qa0-01234567-{suffix}" for suffix in ("s1r0", "s2r0", "s1r0v")]
+        assert namespaces == [f"conv-a-qa0-01234567-{suffix}" for suffix in SUFFIXES]
 
     asyncio.run(scenario())
 
@@ -119,9 +122,9 @@ def test_u35_a_namespace_in_use_is_an_error_and_stays_as_it_is(stage: MakeStage)
     async def scenario() -> None:
         made = stage()
         await made.play([create("mine"), "Done."])
-        with pytest.raises(NamespaceInUseError, match="conv-a-qa0-01234567-s1r0"):
+        with pytest.raises(NamespaceInUseError, match="conv-a-qa0-01234567-s1-d7-r0"):
             await made.play([create("not mine"), "Done."])
-        contents = [memory["content"] for memory in await made.broker.list_memories("conv-a-qa0-01234567-s1r0")]
+        contents = [memory["content"] for memory in await made.broker.list_memories("conv-a-qa0-01234567-s1-d7-r0")]
         assert contents[3:] == ["mine"]
 
     asyncio.run(scenario())
@@ -153,7 +156,7 @@ def test_a_broker_that_fails_is_not_text_to_train_on(stage: MakeStage) -> None:
 
         def script() -> Any:
             yield create("x")
-            asyncio.get_running_loop().create_task(made.broker.close("conv-a-qa0-01234567-s1r0"))
+            asyncio.get_running_loop().create_task(made.broker.close("conv-a-qa0-01234567-s1-d7-r0"))
             yield create("y")
 
         with pytest.raises(UnknownNamespaceError):
@@ -219,10 +222,10 @@ def test_u36_every_generation_has_a_seed_of_its_own_and_the_same_one_again(stage
         return played.server.requests
 
     first, again, other = (asyncio.run(scenario(session_id)) for session_id in (0, 0, 1))
-    assert [request["sampling_seed"] for request in first] == [request_seed(11, "train", 1, 3, 0, t) for t in range(3)]
+    assert [request["sampling_seed"] for request in first] == [request_seed(11, 1, "d7", 0, t) for t in range(3)]
     assert first == again
     assert {request["sampling_seed"] for request in first}.isdisjoint(request["sampling_seed"] for request in other)
-    assert {request["request_id"] for request in first} == {"conv-a-qa0-01234567-s1r0"}
+    assert {request["request_id"] for request in first} == {"conv-a-qa0-01234567-s1-d7-r0"}
     assert {request["temperature"] for request in first} == {1.0}
 
 
