@@ -75,12 +75,7 @@ class JudgeScorer:
         """
         checked = build_options(JudgeOptions, options, "reward.scorer")
         endpoint = ChatEndpoint(
-            model=checked.model,
-            base_url=checked.base_url,
-            cache=checked.cache,
-            offline=checked.offline,
-            deadline_s=checked.deadline_s,
-            max_tokens=checked.max_tokens,
+            checked.model, checked.base_url, checked.cache, checked.offline, checked.deadline_s, checked.max_tokens
         )
         return cls(endpoint)
 

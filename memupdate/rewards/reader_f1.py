@@ -115,12 +115,12 @@ class ReaderF1Scorer:
         checked = build_options(ReaderOptions, options, "reward.scorer")
         if checked.backend == "openai":
             endpoint = ChatEndpoint(
-                model=checked.model,
-                base_url=checked.base_url,
-                cache=checked.cache,
-                offline=checked.offline,
-                deadline_s=checked.deadline_s,
-                max_tokens=checked.max_new_tokens,
+                checked.model,
+                checked.base_url,
+                checked.cache,
+                checked.offline,
+                checked.deadline_s,
+                checked.max_new_tokens,
             )
             return cls(EndpointReader(endpoint))
         model = FrozenLanguageModel.load(checked.model, checked.device, checked.dtype)
