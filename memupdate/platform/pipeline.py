@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from memupdate.errors import MemupdateError
+from memupdate.errors import FieldError, MemupdateError
 from memupdate.evaluation import report
 from memupdate.platform import config as run_config
 from memupdate.platform.checkpoints import write_atomically
@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
 LOG_TAIL = 25
+# Of the warm start, one thread each, on any machine: faster than one process with two threads, and the policy that
+# comes out does not depend on the number of cores.
+SFT_PROCESSES = 2
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -129,13 +132,20 @@ def prepare_policy(job: Job, data_dir: Path) -> Path:
 
 
 def warm_start(folder: Path, settings: PolicySettings) -> Path:
-    """Runs verl's SFT trainer on ``folder``'s initial policy and demonstrations; returns the model's folder."""
+    """Runs verl's SFT trainer on ``folder``'s initial policy and demonstrations; returns the model's folder.
+
+    Raises:
+        FieldError: a batch that the processes cannot share.
+    """
+    if settings.batch_size % SFT_PROCESSES:
+        raise FieldError("policy.batch_size", settings.batch_size, f"a multiple of {SFT_PROCESSES}, the processes")
     overrides = [
         f"model.path={folder / 'initial'}",
         f"data.train_files={folder / 'demonstrations.parquet'}",
         f"trainer.default_local_dir={folder / 'sft'}",
         f"data.train_batch_size={settings.batch_size}",
-        f"data.micro_batch_size_per_gpu={settings.batch_size}",
+        f"data.micro_batch_size_per_gpu={settings.batch_size // SFT_PROCESSES}",
+        f"trainer.n_gpus_per_node={SFT_PROCESSES}",
         f"optim.lr={settings.learning_rate}",
         f"trainer.total_training_steps={settings.steps}",
         f"trainer.total_epochs={math.ceil(settings.steps * settings.batch_size / rows_of(folder)) + 1}",
@@ -145,14 +155,13 @@ def warm_start(folder: Path, settings: PolicySettings) -> Path:
     config_file = folder / "warm_start.yaml"
     run_config.save(config, config_file)
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"),
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(SFT_PROCESSES)),
         *("-m", "memupdate.platform.sft", str(config_file)),
     ]
-    threads = str(min(len(os.sched_getaffinity(0)), 4))
     run_stage(
         command,
         folder / "warm_start.log",
-        {"OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"},
+        {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
         WarmStartProgress(folder / "warm_start.log", settings.steps),
     )
     [saved] = (folder / "sft").glob("global_step_*/huggingface")

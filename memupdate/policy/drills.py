@@ -11,8 +11,8 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 
-from memupdate.memory import MAX_MERGED, MERGE_STRATEGIES, SPLIT_CRITERIA
-from memupdate.policy.trajectories import Message, tool_call
+from memupdate.memory import MAX_MERGED, SPLIT_CRITERIA
+from memupdate.policy.trajectories import Message, merge_strategy, tool_call
 
 TURNS = 4
 QUESTION_WORDS = (4, 12)
@@ -77,4 +77,4 @@ class Drills:
             criterion = self._random.choice(SPLIT_CRITERIA)
             return tool_call("split_memory", {"memory_id": shown[0], "split_criteria": criterion})
         chosen = shown[: self._random.randint(2, MAX_MERGED)]
-        return tool_call("merge_memory", {"memory_ids": chosen, "strategy": self._random.choice(MERGE_STRATEGIES)})
+        return tool_call("merge_memory", {"memory_ids": chosen, "strategy": merge_strategy(self._random)})

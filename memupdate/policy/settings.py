@@ -1,4 +1,4 @@
-"""Sizes and training of the tiny policy: measured to learn to call tools within a minute or so on two CPU cores."""
+"""Sizes and training of the tiny policy: measured to learn to call tools within a few minutes on two CPU cores."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PolicySettings:
     drills: int = 1600
     validation_rows: int = 64
     batch_size: int = 8
-    steps: int = 600
+    steps: int = 1000
     learning_rate: float = 8e-3
 
     @classmethod

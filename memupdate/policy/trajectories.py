@@ -24,7 +24,11 @@ LAST_REPLY = "Done."
 IDLE_SHARE = 0.04
 SAMPLE_SHARE = 0.06
 EDITS = (0, 1, 1, 2, 2)
-TOOL_SHARES = {"merge": 0.6, "delete": 0.15, "create": 0.1, "update": 0.07, "split": 0.08}
+TOOL_SHARES = {"merge": 0.65, "delete": 0.1, "create": 0.1, "update": 0.07, "split": 0.08}
+# Of merges. extract_common throws most of the content away; were it as frequent as the others, a merge would cost more
+# than it brings on average, and to stop editing would be the first thing that reinforcement learning finds.
+STRATEGY_SHARES = {"summarize": 0.4, "concatenate": 0.4, "extract_common": 0.2}
+assert set(STRATEGY_SHARES) == set(MERGE_STRATEGIES)
 
 _ID = re.compile(r"^\[(m\d+)\]", re.MULTILINE)
 
@@ -42,6 +46,11 @@ def answer(bank: MemoryBank, name: str, arguments: Mapping[str, Any], context: C
         return result_text(operation, result_record(bank.apply(operation)))
     except MemupdateError as error:
         return error_text(error)
+
+
+def merge_strategy(source: random.Random) -> str:
+    """One of ``STRATEGY_SHARES``."""
+    return source.choices(list(STRATEGY_SHARES), list(STRATEGY_SHARES.values()))[0]
 
 
 class ScriptedPolicy:
@@ -91,7 +100,7 @@ class ScriptedPolicy:
         kind = self._random.choices(list(TOOL_SHARES), list(TOOL_SHARES.values()))[0]
         if kind == "merge" and len(seen) >= 2:
             chosen = list(seen[: self._random.randint(2, min(MAX_MERGED, len(seen)))])
-            return "merge_memory", {"memory_ids": chosen, "strategy": self._random.choice(MERGE_STRATEGIES)}
+            return "merge_memory", {"memory_ids": chosen, "strategy": merge_strategy(self._random)}
         if kind == "delete" and seen:
             return "delete_memory", {"memory_id": seen[0]}
         if kind == "split" and seen:

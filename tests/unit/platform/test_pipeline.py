@@ -10,9 +10,10 @@ from omegaconf import OmegaConf
 
 from memupdate.data.preprocess_locomo import preprocess
 from memupdate.data.synthetic import synthetic_corpus
-from memupdate.errors import DataError
+from memupdate.errors import DataError, FieldError
 from memupdate.platform import config as run_config
 from memupdate.platform import pipeline
+from memupdate.policy.settings import PolicySettings
 
 
 def test_preprocessed_rows_with_schema_errors_stop_the_run(tmp_path: Path) -> None:
@@ -39,3 +40,9 @@ def test_a_change_of_code_makes_another_cache_key(tmp_path: Path) -> None:
     assert pipeline.source_digest("one", root=tmp_path) == first
     (tmp_path / "one" / "inner" / "b.py").write_text("y = 2\n")
     assert pipeline.source_digest("one", root=tmp_path) != first
+
+
+def test_a_batch_that_the_warm_starts_processes_cannot_share_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FieldError, match=r"policy\.batch_size.*a multiple of 2"):
+        pipeline.warm_start(tmp_path, PolicySettings(batch_size=7))
+    assert not any(tmp_path.iterdir())
