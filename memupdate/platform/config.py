@@ -115,10 +115,14 @@ def check_memory_section(config: DictConfig) -> None:
     from memupdate.rewards import RewardConfig
 
     memory = config.memory
-    if memory.checkpoints_to_keep < 2:
-        raise FieldError("memory.checkpoints_to_keep", memory.checkpoints_to_keep, "2 or more")
-    if memory.tool_response_tokens < 16:
-        raise FieldError("memory.tool_response_tokens", memory.tool_response_tokens, "16 or more")
+    for name, least in (
+        ("checkpoints_to_keep", 2),
+        ("tool_response_tokens", 16),
+        ("threads", 1),
+        ("trainer_threads", 1),
+    ):
+        if not isinstance(memory[name], int) or memory[name] < least:
+            raise FieldError(f"memory.{name}", memory[name], f"{least} or more")
     if config.actor_rollout_ref.rollout.n < 2:
         raise FieldError(
             "actor_rollout_ref.rollout.n",

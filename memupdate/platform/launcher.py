@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 
 from memupdate.platform.cpu import assert_platform
+from memupdate.platform.workers import TRAINER_THREADS
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def environment(config: Any) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
+        TRAINER_THREADS: str(config.memory.trainer_threads),
         "TOKENIZERS_PARALLELISM": "false",
         "RAY_USAGE_STATS_ENABLED": "0",
         "HYDRA_FULL_ERROR": "1",

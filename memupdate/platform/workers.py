@@ -12,6 +12,9 @@ from verl.utils.device import get_device_name
 from verl.utils.distributed import initialize_global_process_group_ray
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
+# Environment variable: verl hands its workers no section of a config but its own.
+TRAINER_THREADS = "MEMUPDATE_TRAINER_THREADS"
+
 
 class SeededTrainingWorker(TrainingWorker):
     """A training worker whose random states start from the config.
@@ -26,6 +29,7 @@ class SeededTrainingWorker(TrainingWorker):
             # does nothing when a group is there already
             initialize_global_process_group_ray(backend="cpu:gloo")
         super().__init__(config)
+        torch.set_num_threads(int(os.environ[TRAINER_THREADS]))
         seed = int(config.engine_config.seed) + int(os.environ["RANK"])
         random.seed(seed)
         np.random.seed(seed)  # the global generator is the one that verl saves
