@@ -22,7 +22,8 @@ class Delta:
         memories: changed and added memories by slot.
         slots: slot of each added id (base ids are in the base).
         hidden: base slots that were deleted or changed; they never come back.
-        created: how many memories were ever added; gives the next slot and the next id.
+        created: how many memories were ever added; gives the next slot.
+        next_number: the next new memory is ``m{next_number}``; above every ``m{n}`` that the bank ever held.
         characters: sum of the contents' lengths over the whole bank.
         journal: every mutation that was applied since the base, in order.
         results: the operation and its result by idempotency key.
@@ -39,6 +40,7 @@ class Delta:
         "hidden",
         "journal",
         "memories",
+        "next_number",
         "results",
         "slots",
     )
@@ -48,6 +50,7 @@ class Delta:
         self.slots: dict[str, int] = {}
         self.hidden: set[int] = set()
         self.created = 0
+        self.next_number = base.next_number
         self.characters = base.characters
         self.journal: list[Operation] = []
         self.results: dict[str, tuple[Operation, Any]] = {}
@@ -64,6 +67,7 @@ class Delta:
         twin.slots = self.slots.copy()
         twin.hidden = self.hidden.copy()
         twin.created = self.created
+        twin.next_number = self.next_number
         twin.characters = self.characters
         twin.journal = self.journal.copy()
         twin.results = self.results.copy()

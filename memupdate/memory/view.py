@@ -140,7 +140,7 @@ class BankView:
     def digest(self) -> str:
         """SHA-256 over every memory in order and the next id: equal digests, equal states."""
         base, delta = self._base, self._delta
-        state = hashlib.sha256(str(base.next_number + delta.created).encode())
+        state = hashlib.sha256(str(delta.next_number).encode())
         if not delta.hidden and not delta.memories:
             state.update(b"".join(base.digests))
             return state.hexdigest()
