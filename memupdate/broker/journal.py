@@ -206,8 +206,12 @@ class Journal:
         return (body for _, _, body in lines)
 
 
-def erase(folder: Path) -> None:
+def erase(folder: Path, lock_wait_s: float = 10.0) -> None:
     """Removes the journal of a directory, if there is one.
+
+    Args:
+        folder: the journal's.
+        lock_wait_s: as for ``Journal``.
 
     Raises:
         JournalError: it cannot be removed, or a process holds it.
@@ -215,7 +219,7 @@ def erase(folder: Path) -> None:
     if not folder.is_dir():
         return
     try:
-        lock = _locked(folder / "lock", wait_s=0)
+        lock = _locked(folder / "lock", lock_wait_s)
         try:
             for path in [*folder.glob("*.jsonl"), *folder.glob("*.new")]:
                 path.unlink()

@@ -120,7 +120,7 @@ def test_two_processes_never_hold_one_journal(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="another process holds this journal"):
         Journal(tmp_path, lock_wait_s=0)
     with pytest.raises(JournalError, match="another process holds this journal"):
-        erase(tmp_path)
+        erase(tmp_path, lock_wait_s=0)
     asyncio.run(journal.close())
     asyncio.run(Journal(tmp_path, lock_wait_s=0).close())
 
