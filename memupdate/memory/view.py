@@ -68,6 +68,11 @@ class BankView:
         """Every mutation that was applied since the base, in order; a fork's starts with its parent's."""
         return self._delta.journal.copy()
 
+    @property
+    def edits(self) -> int:
+        """How many mutations were applied since the base: the length of ``journal``."""
+        return len(self._delta.journal)
+
     def get(self, memory_id: str) -> Memory:
         """The memory of that id.
 
