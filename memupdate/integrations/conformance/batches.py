@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from langgraph.store.base import GetOp, Item, ListNamespacesOp, PutOp, SearchOp
+from langgraph.store.base import GetOp, Item, ListNamespacesOp, Op, PutOp, SearchOp
 
 from memupdate.integrations.conformance.calls import Calls
 from memupdate.integrations.conformance.check import check
@@ -15,7 +15,7 @@ SEVERAL = "BaseStore.batch: 'Execute multiple operations'; PutOp: 'store, update
 async def results_are_in_the_order_of_the_operations(store: Calls) -> None:
     for key in "abc":
         await store.put(("n",), key, {"is": key})
-    ops = [
+    ops: list[Op] = [
         GetOp(("n",), "c"),
         SearchOp(("n",), filter={"is": "b"}),
         PutOp(("n",), "d", {"is": "d"}),

@@ -62,7 +62,7 @@ async def a_write_starts_the_life_anew(store: Calls) -> None:
 
 
 @check("time to live", UNSUPPORTED)
-async def a_store_without_it_says_so(store: Calls) -> None:
+async def the_store_says_whether_it_takes_a_time_to_live(store: Calls) -> None:
     if store.store.supports_ttl:
         await store.put(("n",), "k", {"text": "mortal"}, ttl=60.0)
         return
@@ -70,4 +70,4 @@ async def a_store_without_it_says_so(store: Calls) -> None:
         await store.put(("n",), "k", {"text": "mortal"}, ttl=60.0)
     except NotImplementedError:
         return
-    raise AssertionError("a time to live was taken and is not kept")
+    raise AssertionError("supports_ttl is False, and a time to live was taken")

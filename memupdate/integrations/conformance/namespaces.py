@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from langgraph.store.base import GetOp, InvalidNamespaceError, SearchOp
 
@@ -15,7 +16,7 @@ LABELS = "PutOp.namespace: 'Each element in the tuple represents one level in th
 READS = "GetOp: 'Operation to retrieve'; SearchOp: 'to search'; only PutOp is 'to store, update, or delete'"
 
 
-async def fill(store: Calls, namespaces: list[Namespace]) -> None:
+async def fill(store: Calls, namespaces: Sequence[Namespace]) -> None:
     """One item in each."""
     for namespace in namespaces:
         await store.put(namespace, "k", {"in": list(namespace)})
