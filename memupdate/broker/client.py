@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import ray
@@ -16,6 +14,7 @@ from memupdate.broker.conversations import NO_CONVERSATION
 from memupdate.broker.registry import UnknownNamespaceError
 from memupdate.broker.results import Outcome
 from memupdate.broker.routing import DEFAULT_BROKER_NAME, shard_name, shard_of
+from memupdate.broker.wire import decode_outcomes, encode_turn, new_key
 from memupdate.errors import MemupdateError
 from memupdate.memory import JSON, Operation
 
@@ -119,16 +118,16 @@ class MemoryStoreManager:
 
     async def ping(self) -> dict[str, int]:
         """As ``MemoryBroker.ping``, summed over the shards."""
-        answers = await asyncio.gather(*(self._ask(shard, "", "ping", ()) for shard in range(len(self._shards))))
+        answers = await self._ask_all("ping")
         return {name: sum(answer[name] for answer in answers) for name in answers[0]}
 
     async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> dict[str, JSON]:
         """As ``MemoryBroker.open``."""
-        return await self._ask_for(namespace, "open", sample_id, key or _new_key())
+        return await self._ask_for(namespace, "open", sample_id, key or new_key())
 
     async def fork(self, namespace: str, parent: str, key: str = "") -> dict[str, JSON]:
         """As ``MemoryBroker.fork``, wherever the two namespaces live."""
-        key = key or _new_key()
+        key = key or new_key()
         home, origin = (shard_of(name, len(self._shards)) for name in (namespace, parent))
         if home == origin:
             return await self._ask_for(namespace, "fork", parent, key)
@@ -137,8 +136,11 @@ class MemoryStoreManager:
 
     async def run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
         """As ``MemoryBroker.run``: the operations of a turn travel in one call."""
-        keyed = [replace(one, key=_new_key()) if one.is_mutation and not one.key else one for one in operations]
-        return await self._ask_for(namespace, "run", keyed)
+        told = f"run ({', '.join(operation.kind for operation in operations)})"
+        shard = shard_of(namespace, len(self._shards))
+        return decode_outcomes(
+            await self._ask(shard, namespace, "run_encoded", (encode_turn(namespace, operations),), told)
+        )
 
     async def stats(self, namespace: str) -> dict[str, Any]:
         """As ``MemoryBroker.stats``."""
@@ -166,14 +168,19 @@ class MemoryStoreManager:
 
     async def namespaces(self) -> list[str]:
         """The open namespaces: shard by shard, and in the order of opening there."""
-        answers = await asyncio.gather(*(self._ask(shard, "", "namespaces", ()) for shard in range(len(self._shards))))
+        answers = await self._ask_all("namespaces")
         return [namespace for answer in answers for namespace in answer]
 
-    async def _ask_for(self, namespace: str, method: str, *args: Any) -> Any:
-        return await self._ask(shard_of(namespace, len(self._shards)), namespace, method, (namespace, *args))
+    async def _ask_all(self, method: str) -> list[Any]:
+        shards = range(len(self._shards))
+        return await asyncio.gather(*(self._ask(shard, "", method, (), method) for shard in shards))
 
-    async def _ask(self, shard: int, namespace: str, method: str, args: tuple[Any, ...]) -> Any:
-        """Asks a shard until it answers.
+    async def _ask_for(self, namespace: str, method: str, *args: Any) -> Any:
+        shard = shard_of(namespace, len(self._shards))
+        return await self._ask(shard, namespace, method, (namespace, *args), method)
+
+    async def _ask(self, shard: int, namespace: str, method: str, args: tuple[Any, ...], told: str) -> Any:
+        """Asks a shard until it answers; ``told`` is what an error calls it.
 
         Raises:
             BrokerDeadlineError: it did not in time.
@@ -193,9 +200,7 @@ class MemoryStoreManager:
             except TimeoutError:
                 pass
             if time.monotonic() + pause_s > deadline:
-                raise BrokerDeadlineError(
-                    shard_name(self._name, shard), namespace, _told(method, args), self._deadline_s, problem
-                )
+                raise BrokerDeadlineError(shard_name(self._name, shard), namespace, told, self._deadline_s, problem)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             await self._find_again(shard)
@@ -220,11 +225,3 @@ async def _answer(pending: Awaitable[Answer]) -> Answer:
         if isinstance(error.cause, MemupdateError):
             raise error.cause from error
         raise
-
-
-def _new_key() -> str:
-    return uuid.uuid4().hex
-
-
-def _told(method: str, args: tuple[Any, ...]) -> str:
-    return f"run ({', '.join(operation.kind for operation in args[1])})" if method == "run" else method

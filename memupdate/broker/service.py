@@ -20,6 +20,7 @@ from memupdate.broker.registry import BankRegistry, OpenBank, apply
 from memupdate.broker.results import Outcome
 from memupdate.broker.routing import checked_namespace
 from memupdate.broker.turns import Turns
+from memupdate.broker.wire import decode_turn, encode_outcomes
 from memupdate.errors import MemupdateError
 from memupdate.memory import JSON, Embedder, MemoryBank, Operation, make_embedder
 
@@ -97,6 +98,11 @@ class MemoryBroker:
             JournalError: the disk refused; the bank is as it was before the turn.
         """
         return await self._to_the_end(lambda: self._run(namespace, operations), namespace)
+
+    async def run_encoded(self, turn: bytes) -> bytes:
+        """As ``run``, for a caller in another process: turn and outcomes as ``wire`` encodes them."""
+        namespace, operations = decode_turn(turn)
+        return encode_outcomes(await self.run(namespace, operations))
 
     async def close(self, namespace: str) -> None:
         """As ``BankRegistry.close``.

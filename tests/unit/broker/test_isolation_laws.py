@@ -1,4 +1,4 @@
-"""Isolation as a law (U19, U23): clients at once, repeated calls and kills at any moment, against a plain-dict model."""
+"""Isolation as a law (U19, U23): clients at once, repeated calls and kills at any moment, against plain dicts."""
 
 from __future__ import annotations
 
