@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from typing import Any, Literal, cast
 from weakref import WeakValueDictionary
 
@@ -209,7 +208,7 @@ class MemoryBankStore(BaseStore):
     async def _shown(self, bank: StoreBank, items: Sequence[StoredItem]) -> list[StoredItem]:
         if not (self.ttl_config or {}).get("omit_expired"):
             return list(items)
-        expired = {item.key for item in await bank.expired(items, now())}
+        expired = {item.key for item in await bank.expired(items)}
         return [item for item in items if item.key not in expired]
 
     async def _namespaces(self) -> list[Namespace]:
@@ -237,8 +236,3 @@ class MemoryBankStore(BaseStore):
         if bank is None:
             bank = self._in_use[namespace] = StoreBank(self._banks, namespace)
         return bank
-
-
-def now() -> datetime:
-    """The present time, in UTC."""
-    return datetime.now(UTC)

@@ -61,10 +61,10 @@ async def import_memories(banks: Banks, path: Path, namespace: str = NAMESPACE) 
         DataError: the file is broken.
         RefusedError: a memory of the file differs from the one that was imported under its id before.
     """
-    memories = [memory.to_json() for memory in read_memories(path)]
-    operations = [
-        Operation("put", {**memory, "memory_id": memory.pop("id")}, key=f"import#{memory['id']}") for memory in memories
-    ]
+    operations = []
+    for memory in read_memories(path):
+        fields = memory.to_json()
+        operations.append(Operation("put", {"memory_id": fields.pop("id"), **fields}, key=f"import#{memory.id}"))
     await results(banks, namespace, operations)
     return len(operations)
 

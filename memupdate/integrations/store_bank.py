@@ -106,8 +106,9 @@ class StoreBank:
             ],
         )
 
-    async def expired(self, items: Sequence[StoredItem], at: datetime) -> list[StoredItem]:
+    async def expired(self, items: Sequence[StoredItem]) -> list[StoredItem]:
         """Those whose time to live is over."""
+        at = datetime.now(UTC)
         mortal = [item for item in items if item.expires_at is not None and item.expires_at <= at]
         refreshed = await self._records(self._side, [_expiry_id(item.key) for item in mortal])
         return [item for item, row in zip(mortal, refreshed, strict=True) if not _lives(item, row, at)]
@@ -115,7 +116,7 @@ class StoreBank:
     async def sweep(self) -> int:
         """Delete the expired items; returns how many."""
         async with self._writing:
-            gone = await self.expired(await self.items(), datetime.now(UTC))
+            gone = await self.expired(await self.items())
             deletes = [Operation("delete", {"memory_id": item.key, "reason": "expired"}) for item in gone]
             await self._run(self._bank, deletes)
             await self._drop_rows(gone)

@@ -33,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """With ``--store``, this suite is what is run."""
     if config.getoption("--store"):
+        for name in config.getoption("--store"):
+            factory_of(name)  # a wrong name is an error of the command line, not of the suite
         config.args = [str(Path(conformance.__file__).with_name("suite.py"))]
 
 

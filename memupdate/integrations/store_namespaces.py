@@ -47,7 +47,7 @@ def namespace_of(bank: str) -> Namespace | None:
             return None
         namespace = tuple(labels)
     allowed = all(label and "." not in label and "\x00" not in label for label in namespace)
-    return namespace if allowed and bank_of(namespace) == bank else None
+    return namespace if namespace and allowed and bank_of(namespace) == bank else None
 
 
 def starts_with(namespace: Namespace, prefix: Sequence[str]) -> bool:
