@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,8 @@ def verdict(check: Check, store: str) -> dict[str, str]:
         except NotOffered:
             continue
         except Exception as error:  # noqa: BLE001  a store may break a promise in any way
-            seen = (str(error).splitlines() or [""])[0]
-            return {"verdict": "fail", "face": face, "seen": f"{type(error).__name__}: {seen}"[:200]}
+            said = (str(error).splitlines() or [""])[0] or traceback.extract_tb(error.__traceback__)[-1].line
+            return {"verdict": "fail", "face": face, "seen": f"{type(error).__name__}: {said}"[:200]}
         offered = True
     return {"verdict": "pass" if offered else "not offered"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -70,3 +71,20 @@ def test_the_plugin_runs_the_suite_on_a_named_store() -> None:
     )
     assert refused.returncode == 4
     assert "allowed: MODULE:FACTORY" in refused.stdout + refused.stderr
+
+
+@pytest.mark.slow
+def test_the_published_table_is_what_the_command_writes(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "integrations.md"
+    copy = tmp_path / "page.md"
+    copy.write_text(page.read_text())
+    command = [sys.executable, str(ROOT / "benchmarks" / "store_conformance.py")]
+    command += ["--out", str(tmp_path / "figures.json"), "--docs", str(copy)]
+    subprocess.run(command, capture_output=True, timeout=180, check=True)
+    assert copy.read_text() == page.read_text()
+    written, published = (
+        json.loads(path.read_text())["checks"]
+        for path in (tmp_path / "figures.json", ROOT / "benchmarks" / "results" / "store_conformance.json")
+    )
+    assert [(check["name"], check["promise"]) for check in written] == [(c["name"], c["promise"]) for c in published]
+    assert all(check["verdicts"]["MemoryBankStore"]["verdict"] == "pass" for check in written)
