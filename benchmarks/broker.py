@@ -152,6 +152,10 @@ def update(number: int) -> Operation:
     return Operation("update", {"memory_id": f"m{number % MEMORIES + 1}", "content": f"Ana planted tree {number}"})
 
 
+def search(number: int) -> Operation:
+    return Operation("search", {"query": f"who planted tree {number}"})
+
+
 async def timed(call: Callable[[], Awaitable[Any]], times: list[float]) -> None:
     started = time.perf_counter()
     await call()
@@ -167,11 +171,16 @@ def operations(memories_dir: str, quick: bool) -> dict[str, float]:
     async def measuring() -> None:
         client = await MemoryStoreManager.connect("plain")
         await client.open("t", "bench")
-        for number in range(100 if quick else 3000):
-            await timed(lambda: empty.call.remote(), times["empty_call_us"])
-            await timed(lambda number=number: client.run("t", [update(number)]), times["operation_us"])
-            search = Operation("search", {"query": f"who planted tree {number}"})
-            await timed(lambda search=search: client.run("t", [search]), times["search_operation_us"])
+        number = iter(range(10**9))
+        calls: dict[str, Callable[[], Awaitable[Any]]] = {
+            "empty_call_us": lambda: empty.call.remote(),
+            "operation_us": lambda: client.run("t", [update(next(number))]),
+            "search_operation_us": lambda: client.run("t", [search(next(number))]),
+        }
+        for _ in range(4 if quick else 120):
+            for name, call in calls.items():
+                for _ in range(25):
+                    await timed(call, times[name])
 
     asyncio.run(measuring())
     running.kill()

@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from memupdate.broker.embedder_actor import EmbedderActor, RemoteEmbedder
 from memupdate.broker.journal import erase
+from memupdate.broker.journal_folders import journal_folders
 from memupdate.broker.routing import embedder_name, shard_name
 from memupdate.broker.service import MemoryBroker
 from memupdate.errors import FieldError
@@ -22,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 # Calls that wait cost the actor nothing, so that every trajectory of a large batch can have one under way.
 MAX_CONCURRENCY = 1000
-MAX_SHARDS = 1024
 
 
 class BrokerShard(MemoryBroker):
@@ -125,27 +125,3 @@ def start_broker(config: Mapping[str, Any], deadline_s: float = 120.0, *, fresh:
     ray.get([handle.layout.remote() for handle in shards], timeout=deadline_s)
     logger.info("memory broker %r serves %s with %d shards", name, memories_dir, len(shards))
     return RunningBroker(shards, model)
-
-
-def journal_folders(journal_dir: object, shards: object) -> list[Path | None]:
-    """The journal's folder of each shard; None for each where there is no journal.
-
-    Args:
-        journal_dir: the broker's, or None.
-        shards: how many.
-
-    Raises:
-        FieldError: not a path, not a number of shards, or not the number with which the journal was written.
-    """
-    if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= MAX_SHARDS:
-        raise FieldError("memory.broker_shards", shards, f"a whole number from 1 to {MAX_SHARDS}")
-    if journal_dir is None:
-        return [None] * shards
-    if not isinstance(journal_dir, str) or not journal_dir:
-        raise FieldError("memory.journal_dir", journal_dir, "null, or a directory's path")
-    folder = Path(journal_dir).absolute()
-    written = {int(path.name.rpartition("-")[2]) for path in folder.glob("shard-*-of-*")}
-    if written - {shards}:
-        allowed = f"{min(written)}, with which the journal in {folder} was written, or another memory.journal_dir"
-        raise FieldError("memory.broker_shards", shards, allowed)
-    return [folder / f"shard-{shard}-of-{shards}" for shard in range(shards)]

@@ -138,9 +138,8 @@ class MemoryStoreManager:
         """As ``MemoryBroker.run``: the operations of a turn travel in one call."""
         told = f"run ({', '.join(operation.kind for operation in operations)})"
         shard = shard_of(namespace, len(self._shards))
-        return decode_outcomes(
-            await self._ask(shard, namespace, "run_encoded", (encode_turn(namespace, operations),), told)
-        )
+        turn = encode_turn(namespace, operations)  # once: what is sent again has the same keys
+        return decode_outcomes(await self._ask(shard, namespace, "run_encoded", (turn,), told))
 
     async def stats(self, namespace: str) -> dict[str, Any]:
         """As ``MemoryBroker.stats``."""

@@ -261,13 +261,16 @@ class MemoryBank(BankView):
 
     def _vectors(self, change: Change, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
         texts = [memory.text for memory in change.embedded]
+        shape = (len(texts), self._base.embeddings_ND.shape[1])
+        if texts and not vectors:
+            return checked_rows("vectors", self.embedder.embed(texts), shape)
         missing = list(dict.fromkeys(text for text in texts if text not in vectors))
         if missing:
             vectors = {**vectors, **dict(zip(missing, self.embedder.embed(missing), strict=True))}
         if not texts:
             return self._delta.rows_MD[:0]
         given = np.stack([np.asarray(vectors[text]) for text in texts])
-        return checked_rows("vectors", given, (len(texts), self._base.embeddings_ND.shape[1]))
+        return checked_rows("vectors", given, shape)
 
     def _write(self, change: Change, rows_MD: np.ndarray) -> None:
         if not self._owns_delta:

@@ -22,7 +22,7 @@ _ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # kind: (req
     "delete": (("memory_id",), ("reason",)),
     "merge": (("memory_ids", "strategy"), ()),
     "split": (("memory_id", "split_criteria"), ("max_parts",)),
-    "search": (("query",), ("top_k", "memory_type", "threshold")),
+    "search": (("query",), ("top_k", "memory_type", "threshold", "ranking")),
     "sample": ((), ("k", "strategy", "memory_type", "seed")),
     "get": (("memory_id",), ()),
 }
