@@ -72,7 +72,8 @@ def test_the_ground_floor_loads_without_the_engines() -> None:
 
 def test_the_faces_run_without_the_engines() -> None:
     faces = "langgraph_store, langgraph_tools, mcp_server, store_conformance"
-    code = f"from memupdate.integrations import {faces}; import sys; print(sorted({HEAVY | {'torch'}!r} & sys.modules.keys()))"
+    loaded = f"sorted({HEAVY | {'torch'}!r} & sys.modules.keys())"
+    code = f"from memupdate.integrations import {faces}; import sys; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -3,7 +3,7 @@
 from memupdate.integrations.conformance import batches, concurrency, items, lifetime, listing, namespaces, searching
 from memupdate.integrations.conformance.check import CHECKS, FACES, Check, NotOffered, run_check
 
-# Imported for the checks that they register, in this order.
+# Imported for the checks that they register.
 AREAS = (batches, items, namespaces, listing, searching, lifetime, concurrency)
 
 __all__ = ["AREAS", "CHECKS", "FACES", "Check", "NotOffered", "run_check"]
