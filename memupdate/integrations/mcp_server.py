@@ -74,15 +74,21 @@ async def serve(bank: Path, embedder: str, memories: Path | None, address: tuple
 
     Args:
         bank: folder of the bank's journal.
-        embedder: its name, as ``make_embedder`` takes it; a bank keeps its own.
+        embedder: its name, as ``make_embedder`` takes it; the bank may be served with another one later.
         memories: JSONL file to import first.
         address: host and port for HTTP; None for stdio.
     """
     broker = MemoryBroker(None, embedder, journal_dir=str(bank))
-    await broker.open(NAMESPACE)
-    if memories is not None:
-        logger.info("%d memories of %s are in the bank", await import_memories(broker, memories), memories)
-    server = memory_server(broker)
+    try:
+        await broker.open(NAMESPACE)
+        if memories is not None:
+            logger.info("%d memories of %s are in the bank", await import_memories(broker, memories), memories)
+        await _serve(memory_server(broker), bank, address)
+    finally:
+        await broker.stop()
+
+
+async def _serve(server: Server, bank: Path, address: tuple[str, int] | None) -> None:
     if address is None:
         logger.info("serving the bank in %s over stdio", bank)
         async with stdio_server() as (read, write):

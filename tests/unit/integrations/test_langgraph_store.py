@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -215,3 +216,22 @@ def test_a_write_that_the_bank_refuses_is_an_error(broker: MemoryBroker, monkeyp
     monkeypatch.setattr(broker, "run", refusing)
     with pytest.raises(RefusedError, match="get on bank 'n': the disk is full"):
         MemoryBankStore(broker).put(("n",), "k", {"content": "x"})
+
+
+def test_u24_items_survive_a_restart_with_all_that_belongs_to_them(tmp_path: Path) -> None:
+    def started() -> tuple[MemoryBroker, MemoryBankStore]:
+        broker = MemoryBroker(None, journal_dir=str(tmp_path / "bank"))
+        return broker, MemoryBankStore(broker, index={"fields": ["parts[*]"]})
+
+    broker, store = started()
+    store.put(("users", "ana"), "k", {"parts": ["green tea", "a dog"], "n": 1}, ttl=60)
+    store.put(("users", "ana"), "k", {"parts": ["black tea", "a cat"], "n": 2}, ttl=60)
+    store.put(("users", "ben"), "gone", {"parts": ["rain"]})
+    store.delete(("users", "ben"), "gone")
+    before = store.get(("users", "ana"), "k")
+    wait_for(broker.stop())
+    broker, store = started()
+    assert store.get(("users", "ana"), "k") == before
+    assert [(hit.key, hit.score) for hit in store.search((), query="black tea")] == [("k", 1.0)]
+    assert store.list_namespaces() == [("users", "ana")]
+    wait_for(broker.stop())
