@@ -190,5 +190,5 @@ class Banks(RuleBasedStateMachine):
 
 TestIsolation = Banks.TestCase
 TestIsolation.settings = settings(
-    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=10, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
