@@ -12,8 +12,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from memupdate.broker.embedder_actor import EmbedderActor, RemoteEmbedder
-from memupdate.broker.journal import erase
-from memupdate.broker.journal_folders import journal_folders
+from memupdate.broker.journal_folders import check_layout, erase_all, journal_folders
 from memupdate.broker.routing import embedder_name, shard_name
 from memupdate.broker.service import MemoryBroker
 from memupdate.errors import FieldError
@@ -101,10 +100,9 @@ def start_broker(config: Mapping[str, Any], deadline_s: float = 120.0, *, fresh:
     if not memories_dir.is_dir():
         raise FieldError("memory.memories_dir", str(memories_dir), "a directory that preprocess_locomo wrote")
     journals = journal_folders(config.get("journal_dir"), config.get("broker_shards", 1))
-    if fresh:
-        for folder in journals:
-            if folder is not None:
-                erase(folder)
+    if fresh and journals[0] is not None:
+        erase_all(journals[0].parent)
+    check_layout(journals)
     name, embedder = config["broker_name"], config["embedder"]
     # memories_dir and journal_dir are paths of this machine, so the actors stay on it.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+from memupdate.broker.journal import erase
 from memupdate.errors import FieldError
 
 MAX_SHARDS = 1024
@@ -17,7 +19,7 @@ def journal_folders(journal_dir: object, shards: object) -> list[Path | None]:
         shards: how many.
 
     Raises:
-        FieldError: not a path, not a number of shards, or not the number with which the journal was written.
+        FieldError: not a path, or not a number of shards.
     """
     if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= MAX_SHARDS:
         raise FieldError("memory.broker_shards", shards, f"a whole number from 1 to {MAX_SHARDS}")
@@ -26,8 +28,33 @@ def journal_folders(journal_dir: object, shards: object) -> list[Path | None]:
     if not isinstance(journal_dir, str) or not journal_dir:
         raise FieldError("memory.journal_dir", journal_dir, "null, or a directory's path")
     folder = Path(journal_dir).absolute()
-    written = {int(path.name.rpartition("-")[2]) for path in folder.glob("shard-*-of-*")}
-    if written - {shards}:
-        allowed = f"{min(written)}, with which the journal in {folder} was written, or another memory.journal_dir"
-        raise FieldError("memory.broker_shards", shards, allowed)
     return [folder / f"shard-{shard}-of-{shards}" for shard in range(shards)]
+
+
+def check_layout(folders: list[Path | None]) -> None:
+    """Checks that what these folders' neighbours hold was written by as many shards.
+
+    Raises:
+        FieldError: it was not; most namespaces would not be found.
+    """
+    for folder in folders[:1]:
+        other = [] if folder is None else [path for path in _written(folder.parent) if path not in folders]
+        if other:
+            shards = other[0].name.rpartition("-")[2]
+            allowed = f"{shards}, with which {other[0].parent} was written, or another memory.journal_dir"
+            raise FieldError("memory.broker_shards", len(folders), allowed)
+
+
+def erase_all(journal_dir: Path) -> None:
+    """Removes the journals of all shards, whatever their number was.
+
+    Raises:
+        JournalError: one cannot be removed, or a process holds it.
+    """
+    for folder in _written(journal_dir):
+        erase(folder)
+        shutil.rmtree(folder)
+
+
+def _written(journal_dir: Path) -> list[Path]:
+    return sorted(journal_dir.glob("shard-*-of-*"))

@@ -217,7 +217,7 @@ class MemoryBroker:
                 await self._vectors(bank, operations)  # one batch for the turn, as far as it can be foreseen
             outcomes = [apply(bank, one, await self._vectors(bank, [one])) for one in operations]
             if self._journal is not None and bank.edits > before:
-                await self._record(history.ran(opened.number, bank.journal[before:]))
+                await self._record(history.ran(opened.number, bank.edits_since(before)))
         except BaseException:
             if bank.edits > before:
                 opened.undo_to = before

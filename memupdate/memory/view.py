@@ -74,6 +74,10 @@ class BankView:
         """How many mutations were applied since the base: the length of ``journal``."""
         return len(self._delta.journal)
 
+    def edits_since(self, edits: int) -> list[Operation]:
+        """The mutations behind the first so many, in order."""
+        return self._delta.journal[edits:]
+
     def get(self, memory_id: str) -> Memory:
         """The memory of that id.
 

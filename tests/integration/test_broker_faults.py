@@ -236,7 +236,10 @@ def test_u25_one_embedder_serves_all_shards_and_survives_its_death(start: Start)
         await asyncio.gather(*(client.run(name, [create("the same new fact")]) for name in names))
         embedder = ray.get_actor(embedder_name("faulty"))
         assert (await embedder.describe.remote())["computed"] == 40 + 1
-        await asyncio.to_thread(kill_process, running.embedder)
+        before = await client.final_state("t1")
+        for victim in (running.embedder, *running.shards):
+            await asyncio.to_thread(kill_process, victim)
+        assert await client.final_state("t1") == before  # replayed with the embedder's next life
         (found,) = await client.run("t1", [Operation("search", {"query": "something novel", "top_k": 1})])
         assert found.value[0]["content"] == "the same new fact"
 

@@ -106,24 +106,34 @@ class Banks(RuleBasedStateMachine):
             assert answer == {"count": len(INITIAL[sample_id]), "created": True}
             self.models[namespace] = Model(INITIAL[sample_id])
 
-    @rule(namespace=names, parent=names)
-    def fork(self, namespace: str, parent: str) -> None:
-        if parent not in self.models:
-            if namespace not in self.models:
-                with pytest.raises(UnknownNamespaceError):
-                    self.runner.run(self.broker.fork(namespace, parent))
-        elif namespace not in self.models:
+    @precondition(lambda self: bool(self.models))
+    @rule(namespace=names, data=st.data())
+    def fork(self, namespace: str, data: st.DataObject) -> None:
+        parent = data.draw(st.sampled_from(sorted(self.models)))
+        if namespace not in self.models:
             assert self.runner.run(self.broker.fork(namespace, parent))["created"]
             self.models[namespace] = self.models[parent].copy()
 
-    @rule(namespace=names)
-    def close(self, namespace: str) -> None:
-        if namespace in self.models:
-            self.runner.run(self.broker.close(namespace))
-            del self.models[namespace]
-        else:
-            with pytest.raises(UnknownNamespaceError):
-                self.runner.run(self.broker.close(namespace))
+    @precondition(lambda self: bool(self.models))
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        namespace = data.draw(st.sampled_from(sorted(self.models)))
+        self.runner.run(self.broker.close(namespace))
+        del self.models[namespace]
+
+    @rule(namespace=names, other=names)
+    def a_name_that_is_not_open(self, namespace: str, other: str) -> None:
+        if namespace not in self.models:
+            for call in (self.broker.close(namespace), self.broker.stats(namespace)):
+                with pytest.raises(UnknownNamespaceError):
+                    self.runner.run(call)
+            if other not in self.models:
+                with pytest.raises(UnknownNamespaceError):
+                    self.runner.run(self.broker.fork(other, namespace))
+
+    @rule()
+    def the_process_ends(self) -> None:
+        self.runner.run(self.die())
 
     @rule(wrong=st.sampled_from(["", None, 7, "\ud800"]))
     def a_name_that_is_none(self, wrong: Any) -> None:
@@ -180,5 +190,5 @@ class Banks(RuleBasedStateMachine):
 
 TestIsolation = Banks.TestCase
 TestIsolation.settings = settings(
-    max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=10, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )

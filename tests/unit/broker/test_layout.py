@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from memupdate.broker.journal_folders import journal_folders
+from memupdate.broker.journal_folders import check_layout, erase_all, journal_folders
 from memupdate.broker.routing import shard_name, shard_of
 from memupdate.errors import FieldError
 
@@ -50,9 +50,15 @@ def test_a_setting_that_is_not_allowed_is_named(journal_dir: Any, shards: Any, f
 
 
 def test_a_journal_of_another_number_of_shards_is_not_taken_for_empty(tmp_path: Path) -> None:
-    (tmp_path / "shard-0-of-2").mkdir()
-    with pytest.raises(FieldError, match=r"memory\.broker_shards: got 3; allowed: 2, with which the journal in"):
-        journal_folders(str(tmp_path), 3)
+    for folder in journal_folders(str(tmp_path), 2):
+        assert folder is not None
+        folder.mkdir()
+    check_layout(journal_folders(str(tmp_path), 2))
+    check_layout(journal_folders(None, 3))
+    with pytest.raises(FieldError, match=r"memory\.broker_shards: got 3; allowed: 2, with which .* was written"):
+        check_layout(journal_folders(str(tmp_path), 3))
+    erase_all(tmp_path)
+    check_layout(journal_folders(str(tmp_path), 3))
 
 
 def test_the_broker_is_imported_without_ray() -> None:
