@@ -28,7 +28,7 @@ class InProcessHandle:
 
 
 def in_process_client(memories_dir: Path) -> MemoryStoreManager:
-    return MemoryStoreManager(InProcessHandle(MemoryBroker(str(memories_dir))))
+    return MemoryStoreManager([InProcessHandle(MemoryBroker(str(memories_dir)))])
 
 
 def write_conversation(memories_dir: Path, sample_id: str, contents: Iterable[str], **fields: Any) -> None:

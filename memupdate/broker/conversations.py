@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import time
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from memupdate.errors import DataError, FieldError
 from memupdate.memory import Embedder, Memory, MemoryBank
 
 logger = logging.getLogger(__name__)
+
+# The conversation of a bank that starts without memories.
+NO_CONVERSATION = ""
 
 
 def read_memories(path: Path) -> list[Memory]:
@@ -37,36 +42,57 @@ class Conversations:
     """Initial banks by conversation id, embedded when first asked for and never changed.
 
     Args:
-        memories_dir: holds ``{sample_id}.jsonl``, as preprocessing writes it.
+        memories_dir: holds ``{sample_id}.jsonl``, as preprocessing writes it; None where every bank starts empty.
         embedder: embeds the initial memories.
 
     Raises:
         FieldError: ``memories_dir`` is not a directory.
     """
 
-    def __init__(self, memories_dir: Path, embedder: Embedder) -> None:
-        if not memories_dir.is_dir():
+    def __init__(self, memories_dir: Path | None, embedder: Embedder) -> None:
+        if memories_dir is not None and not memories_dir.is_dir():
             raise FieldError("memories_dir", str(memories_dir), "a directory that preprocess_locomo wrote")
         self._memories_dir = memories_dir
         self._embedder = embedder
-        self._banks: dict[str, MemoryBank] = {}
+        self._banks = {NO_CONVERSATION: MemoryBank.from_memories([], embedder)}
+        self._digests: dict[str, str] = {}
 
-    def fork(self, sample_id: str) -> MemoryBank:
-        """A bank of its own that starts from the conversation's memories.
+    def __contains__(self, sample_id: object) -> bool:
+        """Whether the conversation is loaded."""
+        return isinstance(sample_id, str) and sample_id in self._banks
+
+    def read(self, sample_id: str) -> list[Memory]:
+        """The conversation's memories, from its file.
 
         Raises:
             FieldError: there is no such conversation.
             DataError: its file is broken.
         """
-        if sample_id not in self._banks:
-            self._banks[sample_id] = self._load(sample_id)
-        return self._banks[sample_id].fork()
-
-    def _load(self, sample_id: str) -> MemoryBank:
+        if self._memories_dir is None:
+            raise FieldError("sample_id", sample_id, "empty text: this broker has no memories_dir")
         known = sorted(path.stem for path in self._memories_dir.glob("*.jsonl"))
         if sample_id not in known:  # also keeps a path such as "../x" out
             raise FieldError("sample_id", sample_id, f"a conversation in {self._memories_dir}: {', '.join(known)}")
-        started = time.perf_counter()
-        bank = MemoryBank.from_memories(read_memories(self._memories_dir / f"{sample_id}.jsonl"), self._embedder)
-        logger.info("loaded %s: %d memories in %.2f s", sample_id, len(bank), time.perf_counter() - started)
-        return bank
+        return read_memories(self._memories_dir / f"{sample_id}.jsonl")
+
+    def add(self, sample_id: str, memories: Sequence[Memory], embeddings_ND: np.ndarray | None = None) -> None:
+        """Keeps the conversation's bank, with the embeddings of its memories' texts where they are known."""
+        self._banks[sample_id] = MemoryBank.from_memories(memories, self._embedder, embeddings_ND)
+        logger.info("loaded %s: %d memories", sample_id, len(memories))
+
+    def fork(self, sample_id: str) -> MemoryBank:
+        """A bank of its own that starts from the conversation's memories, which are loaded where they are not yet.
+
+        Raises:
+            FieldError: there is no such conversation.
+            DataError: its file is broken.
+        """
+        if sample_id not in self:
+            self.add(sample_id, self.read(sample_id))
+        return self._banks[sample_id].fork()
+
+    def digest(self, sample_id: str) -> str:
+        """Digest of the conversation's bank; the conversation was forked before."""
+        if sample_id not in self._digests:
+            self._digests[sample_id] = self._banks[sample_id].digest()
+        return self._digests[sample_id]

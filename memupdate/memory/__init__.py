@@ -3,6 +3,7 @@
 from memupdate.memory.bank import MemoryBank
 from memupdate.memory.changes import MAX_MERGED, MAX_PARTS
 from memupdate.memory.embedding import CachingEmbedder, Embedder, HashingEmbedder, make_embedder
+from memupdate.memory.lexical import RANKINGS
 from memupdate.memory.merging import MERGE_STRATEGIES
 from memupdate.memory.operation import MUTATIONS, READS, Operation
 from memupdate.memory.record import JSON, MAX_CONTENT_CHARACTERS, MEMORY_TYPES, Memory
@@ -19,6 +20,7 @@ __all__ = [
     "MEMORY_TYPES",
     "MERGE_STRATEGIES",
     "MUTATIONS",
+    "RANKINGS",
     "READS",
     "SAMPLE_STRATEGIES",
     "SPLIT_CRITERIA",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from memupdate.errors import FieldError
-from memupdate.memory.base import Base, checked_rows
+from memupdate.memory.base import Base, checked_rows, number_of
 from memupdate.memory.changes import Change, plan
 from memupdate.memory.delta import Delta
 from memupdate.memory.embedding import Embedder
@@ -175,6 +175,39 @@ class MemoryBank(BankView):
             "update", memory_id=memory_id, content=content, memory_type=memory_type, metadata=metadata, source=source
         )
 
+    def put(
+        self,
+        memory_id: str,
+        content: str,
+        memory_type: str = "episodic",
+        metadata: Mapping[str, JSON] | None = None,
+        source: str = "",
+        *,
+        speaker: str = "",
+        session: int | None = None,
+        session_date: str = "",
+        evidence: Sequence[str] = (),
+    ) -> Memory:
+        """Creates a memory under a given id, or replaces all of the one that has it, in its place; returns it.
+
+        For stores whose users choose the ids. The bank's own ids ``m{n}`` stay clear of every id that was put.
+
+        Raises:
+            FieldError: a field is not allowed.
+        """
+        return self._one(
+            "put",
+            memory_id=memory_id,
+            content=content,
+            memory_type=memory_type,
+            metadata=metadata,
+            source=source,
+            speaker=speaker,
+            session=session,
+            session_date=session_date,
+            evidence=_listed(evidence),
+        )
+
     def delete(self, memory_id: str, reason: str = "") -> Memory:
         """Removes a memory and returns it; the reason is in the journal.
 
@@ -221,20 +254,23 @@ class MemoryBank(BankView):
         return plan(self, operation, self._new_ids())
 
     def _new_ids(self) -> Iterator[str]:
-        number = self._base.next_number + self._delta.created
+        number = self._delta.next_number
         while True:
             yield f"m{number}"
             number += 1
 
     def _vectors(self, change: Change, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
         texts = [memory.text for memory in change.embedded]
+        shape = (len(texts), self._base.embeddings_ND.shape[1])
+        if texts and not vectors:
+            return checked_rows("vectors", self.embedder.embed(texts), shape)
         missing = list(dict.fromkeys(text for text in texts if text not in vectors))
         if missing:
             vectors = {**vectors, **dict(zip(missing, self.embedder.embed(missing), strict=True))}
         if not texts:
             return self._delta.rows_MD[:0]
         given = np.stack([np.asarray(vectors[text]) for text in texts])
-        return checked_rows("vectors", given, (len(texts), self._base.embeddings_ND.shape[1]))
+        return checked_rows("vectors", given, shape)
 
     def _write(self, change: Change, rows_MD: np.ndarray) -> None:
         if not self._owns_delta:
@@ -260,6 +296,7 @@ class MemoryBank(BankView):
                 slot = len(base) + delta.created
                 delta.slots[memory.id] = slot
                 delta.created += 1
+                delta.next_number = max(delta.next_number, number_of(memory.id) + 1)
             delta.characters += len(memory.content)
             delta.put(slot, memory, row_D)
 

@@ -13,7 +13,14 @@ from memupdate.memory.record import MEMORY_TYPES, Memory
 
 TYPE_CODES = {name: code for code, name in enumerate(MEMORY_TYPES)}
 
-_NUMBERED = re.compile(r"m(\d+)")
+# Longer numbers are not followed: no bank counts that far, and Python refuses to read very long ones.
+_NUMBERED = re.compile(r"m([0-9]{1,18})")
+
+
+def number_of(memory_id: str) -> int:
+    """``n`` of an id ``m{n}``, which is how a bank names its new memories; 0 of any other id."""
+    found = _NUMBERED.fullmatch(memory_id)
+    return int(found[1]) if found else 0
 
 
 class Base:
@@ -43,8 +50,7 @@ class Base:
         self.embeddings_ND = checked_rows("embeddings_ND", embeddings_ND, (len(self.memories), embedder.dim))
         self.types_N = np.array([TYPE_CODES[memory.memory_type] for memory in self.memories], dtype=np.int8)
         self.characters = sum(len(memory.content) for memory in self.memories)
-        numbers = [int(found[1]) for memory in self.memories if (found := _NUMBERED.fullmatch(memory.id))]
-        self.next_number = max(numbers, default=0) + 1
+        self.next_number = max((number_of(memory.id) for memory in self.memories), default=0) + 1
         self._digests: tuple[bytes, ...] | None = None
 
     def __len__(self) -> int:
@@ -68,9 +74,10 @@ def checked_rows(name: str, rows: object, shape: tuple[int, int]) -> np.ndarray:
     if given.shape != shape or not np.issubdtype(given.dtype, np.floating):
         raise FieldError(name, f"{given.dtype} of shape {given.shape}", f"floats of shape {shape}")
     rows_ND = np.array(given, dtype=np.float32, order="C", copy=True if given.flags.writeable else None)
-    norms_N = np.sqrt(np.einsum("nd,nd->n", rows_ND, rows_ND))
-    wrong = np.flatnonzero(~((np.abs(norms_N - 1) < 1e-2) | (norms_N == 0)))
-    if wrong.size:
-        raise FieldError(name, f"row {wrong[0]} of length {norms_N[wrong[0]]:.3g}", "unit rows (or zero rows)")
+    squares_N = np.vecdot(rows_ND, rows_ND)
+    fine_N = (abs(squares_N - 1) < 2e-2) | (squares_N == 0)
+    if not fine_N.all():
+        wrong = int(fine_N.argmin())
+        raise FieldError(name, f"row {wrong} of length {squares_N[wrong] ** 0.5:.3g}", "unit rows (or zero rows)")
     rows_ND.flags.writeable = False
     return rows_ND

@@ -59,6 +59,11 @@ def _update(view: BankView, ids: Iterator[str], memory_id: str, content: str, **
     return Change(memory, updated=(memory,))
 
 
+def _put(view: BankView, ids: Iterator[str], memory_id: str, content: str, **fields: Any) -> Change:
+    memory = Memory(id=memory_id, content=content, **fields)
+    return Change(memory, updated=(memory,)) if memory_id in view else Change(memory, added=(memory,))
+
+
 def _delete(view: BankView, ids: Iterator[str], memory_id: str, reason: str = "") -> Change:
     checked_text("reason", reason, blank=True)
     return Change(view.get(memory_id), removed=(memory_id,))
@@ -87,6 +92,7 @@ def _split(view: BankView, ids: Iterator[str], memory_id: str, split_criteria: s
 _PLANNERS: dict[str, Callable[..., Change]] = {
     "create": _create,
     "update": _update,
+    "put": _put,
     "delete": _delete,
     "merge": _merge,
     "split": _split,

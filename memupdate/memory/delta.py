@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from memupdate.memory.base import TYPE_CODES, Base
+from memupdate.memory.lexical import LexicalIndex
 from memupdate.memory.operation import Operation
 from memupdate.memory.record import Memory
 
@@ -22,10 +23,12 @@ class Delta:
         memories: changed and added memories by slot.
         slots: slot of each added id (base ids are in the base).
         hidden: base slots that were deleted or changed; they never come back.
-        created: how many memories were ever added; gives the next slot and the next id.
+        created: how many memories were ever added; gives the next slot.
+        next_number: the next new memory is ``m{next_number}``; above every ``m{n}`` that the bank ever held.
         characters: sum of the contents' lengths over the whole bank.
         journal: every mutation that was applied since the base, in order.
         results: the operation and its result by idempotency key.
+        lexical: index of the words of this state, once somebody searched by them; gone with the next change.
     """
 
     __slots__ = (
@@ -38,7 +41,9 @@ class Delta:
         "created",
         "hidden",
         "journal",
+        "lexical",
         "memories",
+        "next_number",
         "results",
         "slots",
     )
@@ -48,9 +53,11 @@ class Delta:
         self.slots: dict[str, int] = {}
         self.hidden: set[int] = set()
         self.created = 0
+        self.next_number = base.next_number
         self.characters = base.characters
         self.journal: list[Operation] = []
         self.results: dict[str, tuple[Operation, Any]] = {}
+        self.lexical: LexicalIndex | None = None
         self._hidden_H: np.ndarray | None = None
         self._row_of: dict[int, int] = {}
         self._rows_MD = np.empty((0, base.embeddings_ND.shape[1]), dtype=np.float32)
@@ -64,9 +71,11 @@ class Delta:
         twin.slots = self.slots.copy()
         twin.hidden = self.hidden.copy()
         twin.created = self.created
+        twin.next_number = self.next_number
         twin.characters = self.characters
         twin.journal = self.journal.copy()
         twin.results = self.results.copy()
+        twin.lexical = self.lexical
         twin._hidden_H = self._hidden_H  # replaced, never written to
         twin._row_of = self._row_of.copy()
         twin._rows_MD = self._rows_MD.copy()
@@ -100,6 +109,7 @@ class Delta:
         """Takes a base slot out of the bank's view of its base."""
         self.hidden.add(slot)
         self._hidden_H = None
+        self.lexical = None
 
     def put(self, slot: int, memory: Memory, vector_D: np.ndarray) -> None:
         """Sets the memory and the embedding of a slot."""
@@ -107,6 +117,7 @@ class Delta:
         if row == len(self._rows_MD):
             self._grow(max(4, 2 * row))
         self.memories[slot] = memory
+        self.lexical = None
         self._rows_MD[row] = vector_D
         self._row_slots_M[row] = slot
         self._row_types_M[row] = TYPE_CODES[memory.memory_type]
@@ -114,6 +125,7 @@ class Delta:
     def drop(self, slot: int) -> None:
         """Removes the memory and the embedding of a slot."""
         del self.memories[slot]
+        self.lexical = None
         row, last = self._row_of.pop(slot), len(self._row_of)
         if row != last:
             self._rows_MD[row] = self._rows_MD[last]

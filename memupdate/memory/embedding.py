@@ -6,9 +6,11 @@ import hashlib
 import importlib.util
 import math
 import re
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -87,25 +89,40 @@ class CachingEmbedder:
         self.capacity = capacity
         self.computed = 0
         self._rows: dict[bytes, np.ndarray] = {}
+        self._lock = threading.Lock()  # never held while the inner embedder computes
+
+    def missing(self, texts: Sequence[str]) -> list[str]:
+        """The texts that would have to be computed, each once."""
+        with self._lock:
+            return [text for text in dict.fromkeys(texts) if _key(text) not in self._rows]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """``(N, D)`` float32, unit rows; a zero row for a text without words. Only unseen texts are computed."""
-        keys = [hashlib.sha256(text.encode()).digest() for text in texts]
-        found = {key: self._rows.pop(key) for key in dict.fromkeys(keys) if key in self._rows}
+        """``(N, D)`` float32, unit rows; a zero row for a text without words. Only unseen texts are computed.
+
+        May be called from several threads; two that ask for an unseen text at the same time both compute it.
+        """
+        keys = [_key(text) for text in texts]
+        with self._lock:
+            found = {key: self._rows.pop(key) for key in dict.fromkeys(keys) if key in self._rows}
+            self._rows |= found  # put back as the newest
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
-        self._rows |= found  # put back as the newest, also if the inner embedder fails below
         if missing:
             fresh_MD = self.inner.embed(list(missing.values()))
-            self.computed += len(missing)
             # A copy each: a row that is a view would keep the whole batch alive.
             found |= {key: row_D.copy() for key, row_D in zip(missing, fresh_MD, strict=True)}
-            self._rows |= {key: found[key] for key in missing}
-            for key in list(self._rows)[: max(0, len(self._rows) - self.capacity)]:
-                del self._rows[key]
+            with self._lock:
+                self.computed += len(missing)
+                self._rows |= {key: found[key] for key in missing}
+                for key in list(islice(self._rows, max(0, len(self._rows) - self.capacity))):
+                    del self._rows[key]
         rows_ND = np.empty((len(texts), self.dim), dtype=np.float32)
         for row, key in enumerate(keys):
             rows_ND[row] = found[key]
         return rows_ND
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def make_embedder(name: str) -> Embedder:

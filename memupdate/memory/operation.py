@@ -10,19 +10,19 @@ from typing import Any
 from memupdate.errors import FieldError
 from memupdate.memory.record import JSON
 
-MUTATIONS = ("create", "update", "delete", "merge", "split")
+MUTATIONS = ("create", "update", "put", "delete", "merge", "split")
 READS = ("search", "sample", "get")
 
+_FIELDS = ("memory_type", "metadata", "source", "speaker", "session", "session_date", "evidence")
+
 _ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # kind: (required, optional)
-    "create": (
-        ("content",),
-        ("memory_type", "metadata", "source", "speaker", "session", "session_date", "evidence"),
-    ),
+    "create": (("content",), _FIELDS),
+    "put": (("memory_id", "content"), _FIELDS),
     "update": (("memory_id", "content"), ("memory_type", "metadata", "source")),
     "delete": (("memory_id",), ("reason",)),
     "merge": (("memory_ids", "strategy"), ()),
     "split": (("memory_id", "split_criteria"), ("max_parts",)),
-    "search": (("query",), ("top_k", "memory_type", "threshold")),
+    "search": (("query",), ("top_k", "memory_type", "threshold", "ranking")),
     "sample": ((), ("k", "strategy", "memory_type", "seed")),
     "get": (("memory_id",), ()),
 }

@@ -16,7 +16,7 @@ _CHUNK = 4096
 
 
 class SearchHit(NamedTuple):
-    """A memory that was found, and its score: the cosine with the query, clamped to [0, 1]."""
+    """A memory that was found, and its score from 0 to 1: the cosine with the query, or the hybrid score."""
 
     memory: Memory
     score: float
@@ -99,6 +99,11 @@ def best_slots(
     order = np.lexsort((slots_C, -exact_C))[:top_k]
     found = zip(slots_C[order].tolist(), exact_C[order].tolist(), strict=True)
     return [(slot, score) for slot, score in found if threshold is None or score >= threshold]
+
+
+def cosines_of(rows_SD: np.ndarray, query_D: np.ndarray) -> np.ndarray:
+    """``(S,)`` float64 cosines of unit rows with the query, clamped to [0, 1] and rounded to 6 places."""
+    return _exact(rows_SD, np.arange(len(rows_SD)), query_D.astype(np.float64))
 
 
 def _exact(rows_MD: np.ndarray, places_C: np.ndarray, query_D: np.ndarray) -> np.ndarray:

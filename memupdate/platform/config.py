@@ -112,6 +112,7 @@ def validate(config: DictConfig) -> None:
 
 def check_memory_section(config: DictConfig) -> None:
     """Checks ``memory.*``, the reward and the scorer settings included."""
+    from memupdate.broker.journal_folders import journal_folders
     from memupdate.rewards import RewardConfig
 
     memory = config.memory
@@ -129,6 +130,7 @@ def check_memory_section(config: DictConfig) -> None:
             config.actor_rollout_ref.rollout.n,
             "2 or more: a group of one has no baseline",
         )
+    journal_folders(memory.journal_dir, memory.broker_shards)
     reward: Any = OmegaConf.to_container(memory.reward, resolve=True)
     RewardConfig.from_mapping(reward)
 

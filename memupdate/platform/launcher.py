@@ -21,7 +21,7 @@ _TaskRunner: Any = TaskRunnerV1.__ray_metadata__.modified_class  # type: ignore[
 class MemoryTaskRunner(_TaskRunner):
     """verl's task runner with this project's trainer, and the memory broker beside it.
 
-    The broker's actor lives as long as this object: reward and rollout workers find it by name.
+    The broker's actors live as long as this object: reward and rollout workers find it by name.
     """
 
     def run(self, config: DictConfig) -> None:
@@ -36,7 +36,8 @@ class MemoryTaskRunner(_TaskRunner):
             config.transfer_queue.enable = True
         OmegaConf.resolve(config)
         self.config = config
-        self.broker = start_broker(config.memory)
+        # A resumed run rolls its unfinished trajectories out again, under the same namespaces: their old banks go.
+        self.broker = start_broker(config.memory, fresh=True)
         tq.init(config.transfer_queue)
         succeeded = False
         try:

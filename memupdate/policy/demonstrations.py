@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from memupdate.memory import make_embedder
 from memupdate.policy.corpus import ShuffledBanks, TrainingConversation, known_ids, read_training_conversations
 from memupdate.policy.drills import Drills, vocabulary
-from memupdate.policy.schemas import tool_schemas
 from memupdate.policy.settings import PolicySettings
 from memupdate.policy.trajectories import Message, ScriptedPolicy
+from memupdate.tools.schemas import tool_schemas
 
 Row = dict[str, Any]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from memupdate.memory import MEMORY_TYPES, MERGE_STRATEGIES, SAMPLE_STRATEGIES, SPLIT_CRITERIA
 from memupdate.policy.corpus import TrainingConversation, read_training_conversations
 from memupdate.policy.model import new_model
-from memupdate.policy.schemas import tool_schemas
 from memupdate.policy.settings import PolicySettings
 from memupdate.policy.template import render
 from memupdate.policy.tokenizer import train_tokenizer
 from memupdate.policy.trajectories import LAST_REPLY, tool_call
+from memupdate.tools.schemas import tool_schemas
 
 logger = logging.getLogger(__name__)
 

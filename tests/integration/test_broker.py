@@ -1,4 +1,4 @@
-"""The broker on a real Ray: several processes, one set of banks (rows U19, U20, U21, U23)."""
+"""The broker on a real Ray, with shards, journal and retries: several processes, one set of banks (U19 to U23)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import ray
 from in_process_broker import write_conversation
 
 from memupdate.broker import (
+    BrokerDeadlineError,
     BrokerNotFoundError,
     MemoryStoreManager,
     Outcome,
@@ -42,11 +43,19 @@ def memories_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def broker(ray_session: None, memories_dir: Path) -> Iterator[str]:
-    """The name of a running broker."""
-    handle = start_broker({"memories_dir": str(memories_dir), "embedder": "hashing", "broker_name": "shared"})
+def broker(ray_session: None, memories_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a running broker, with shards and a journal."""
+    running = start_broker(
+        {
+            "memories_dir": str(memories_dir),
+            "embedder": "hashing",
+            "broker_name": "shared",
+            "broker_shards": 3,
+            "journal_dir": str(tmp_path_factory.mktemp("journal")),
+        }
+    )
     yield "shared"
-    ray.kill(handle)
+    running.kill()
 
 
 def ask(name: str, question: Callable[[MemoryStoreManager], Any]) -> Any:
@@ -184,14 +193,15 @@ def test_a_client_may_come_before_its_broker(memories_dir: Path) -> None:
     async def scenario() -> None:
         connecting = asyncio.create_task(MemoryStoreManager.connect("late", deadline_s=60))
         await asyncio.sleep(0)
-        handle = await asyncio.to_thread(start_broker, config)
+        running = await asyncio.to_thread(start_broker, config)
         client = await connecting
         assert await client.ping() == {"namespaces": 0, "embedded": 0}
         with pytest.raises(ValueError, match="late"):
             await asyncio.to_thread(start_broker, config)
-        ray.kill(handle)
-        with pytest.raises(ray.exceptions.RayActorError):
-            await client.ping()
+        running.kill()
+        impatient = MemoryStoreManager([*running.shards], "late", 1.0)
+        with pytest.raises(BrokerDeadlineError, match=r"'late' did not answer ping of .* within 1 s \(.*died"):
+            await impatient.ping()
 
     asyncio.run(scenario())
 

@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "evaluation": set(),
     "broker": {"memory", "data"},
     "tools": {"memory", "broker"},
+    "integrations": {"memory", "broker", "tools"},
     "rewards": {"memory", "broker", "tools", "evaluation"},
     "agents": {"memory", "broker", "tools"},
     "policy": {"memory", "data", "broker", "tools"},
@@ -65,6 +66,14 @@ def test_the_ground_floor_loads_without_the_engines() -> None:
     code = f"import {rooms}, sys; print(sorted({sorted(HEAVY)!r} & sys.modules.keys()))".replace(
         f"{sorted(HEAVY)!r}", f"set({sorted(HEAVY)!r})"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_faces_run_without_the_engines() -> None:
+    faces = "langgraph_store, langgraph_tools, mcp_server, store_conformance"
+    loaded = f"sorted({HEAVY | {'torch'}!r} & sys.modules.keys())"
+    code = f"from memupdate.integrations import {faces}; import sys; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -216,7 +216,7 @@ def test_a_broken_memory_is_named_by_file_and_line(tmp_path: Path, line: str) ->
         read_memories(path)
 
 
-@pytest.mark.parametrize("sample_id", ["conv-z", "../secrets", "", None])
+@pytest.mark.parametrize("sample_id", ["conv-z", "../secrets", " ", None])
 def test_an_unknown_conversation_is_an_error_that_lists_the_known(registry: BankRegistry, sample_id: Any) -> None:
     with pytest.raises(FieldError, match="conv-a, conv-b"):
         registry.open("t1", sample_id)

@@ -46,7 +46,7 @@ def test_public_signatures_stay() -> None:
         "update": ["memory_id", "content", "memory_type", "metadata", "source"],
         "delete": ["memory_id", "reason"],
         "get": ["memory_id"],
-        "search": ["query", "top_k", "memory_type", "threshold", "vector_D"],
+        "search": ["query", "top_k", "memory_type", "threshold", "ranking", "vector_D"],
         "sample": ["k", "strategy", "memory_type", "seed"],
         "merge": ["memory_ids", "strategy"],
         "split": ["memory_id", "split_criteria", "max_parts"],

@@ -82,6 +82,18 @@ class Banks(RuleBasedStateMachine):
             bank.update(old.id, text, memory_type)
             pair.model[at] = replace(old, content=text, memory_type=memory_type or old.memory_type)
 
+    @rule(place=PLACES, number=st.integers(1, 40), text=TEXTS, memory_type=TYPES)
+    def put(self, place: int, number: int, text: str, memory_type: str) -> None:
+        bank, pair = self.pair(place)
+        memory = Memory(f"m{number}", text, memory_type)
+        assert bank.put(memory.id, text, memory_type) == memory
+        at = next((at for at, old in enumerate(pair.model) if old.id == memory.id), None)
+        if at is None:
+            pair.model.append(memory)
+            pair.next_number = max(pair.next_number, number + 1)
+        else:
+            pair.model[at] = memory
+
     @rule(place=PLACES, at=PLACES)
     def delete(self, place: int, at: int) -> None:
         bank, pair = self.pair(place)

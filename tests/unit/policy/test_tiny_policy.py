@@ -18,8 +18,8 @@ from memupdate.data.preprocess_locomo import preprocess
 from memupdate.data.synthetic import synthetic_corpus
 from memupdate.errors import FieldError
 from memupdate.policy import PolicySettings, make_policy, write_demonstrations
-from memupdate.policy.schemas import tool_schemas
 from memupdate.policy.tokenizer import MEMORY_IDS
+from memupdate.tools.schemas import tool_schemas
 
 SMALL = PolicySettings(trajectories=40, drills=10, validation_rows=4)
 

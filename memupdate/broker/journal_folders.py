@@ -1,0 +1,60 @@
+"""Where each shard of a broker keeps its journal."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from memupdate.broker.journal import erase
+from memupdate.errors import FieldError
+
+MAX_SHARDS = 1024
+
+
+def journal_folders(journal_dir: object, shards: object) -> list[Path | None]:
+    """The journal's folder of each shard; None for each where there is no journal.
+
+    Args:
+        journal_dir: the broker's, or None.
+        shards: how many.
+
+    Raises:
+        FieldError: not a path, or not a number of shards.
+    """
+    if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= MAX_SHARDS:
+        raise FieldError("memory.broker_shards", shards, f"a whole number from 1 to {MAX_SHARDS}")
+    if journal_dir is None:
+        return [None] * shards
+    if not isinstance(journal_dir, str) or not journal_dir:
+        raise FieldError("memory.journal_dir", journal_dir, "null, or a directory's path")
+    folder = Path(journal_dir).absolute()
+    return [folder / f"shard-{shard}-of-{shards}" for shard in range(shards)]
+
+
+def check_layout(folders: list[Path | None]) -> None:
+    """Checks that what these folders' neighbours hold was written by as many shards.
+
+    Raises:
+        FieldError: it was not; most namespaces would not be found.
+    """
+    for folder in folders[:1]:
+        other = [] if folder is None else [path for path in _written(folder.parent) if path not in folders]
+        if other:
+            shards = other[0].name.rpartition("-")[2]
+            allowed = f"{shards}, with which {other[0].parent} was written, or another memory.journal_dir"
+            raise FieldError("memory.broker_shards", len(folders), allowed)
+
+
+def erase_all(journal_dir: Path) -> None:
+    """Removes the journals of all shards, whatever their number was.
+
+    Raises:
+        JournalError: one cannot be removed, or a process holds it.
+    """
+    for folder in _written(journal_dir):
+        erase(folder)
+        shutil.rmtree(folder)
+
+
+def _written(journal_dir: Path) -> list[Path]:
+    return sorted(journal_dir.glob("shard-*-of-*"))

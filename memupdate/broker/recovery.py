@@ -1,0 +1,84 @@
+"""Brings the banks of a journal back, the same ones to the byte of their digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from memupdate.broker.conversations import Conversations
+from memupdate.broker.history import operations_of, still_needed
+from memupdate.broker.journal import Record
+from memupdate.broker.registry import BankRegistry, OpenBank
+from memupdate.errors import DataError, MemupdateError
+from memupdate.memory import Embedder, MemoryBank, Operation
+
+
+def recover(
+    records: Iterable[Record], registry: BankRegistry, conversations: Conversations, embedder: Embedder
+) -> None:
+    """Replays a journal into an empty registry.
+
+    Args:
+        records: all of them, in order.
+        registry: gets the banks that are open at the end.
+        conversations: what they started from.
+        embedder: the banks' own, with a cache: it is warmed with what was written, in one batch.
+
+    Raises:
+        DataError: the journal does not belong to these conversations.
+        FieldError: a conversation is not there.
+    """
+    told = list(records)
+    needed = [record for record, stays in zip(told, still_needed(told), strict=True) if stays]
+    written = [operation.arguments.get("content") for record in needed for operation in operations_of(record)]
+    embedder.embed(list(dict.fromkeys(text for text in written if isinstance(text, str))))
+    namespaces: dict[int, str] = {}
+    for record in needed:
+        kind, number = next(iter(record.items()))
+        if kind == "open":
+            namespaces[number] = record["namespace"]
+            registry.add(record["namespace"], _opened(number, record, conversations))
+        elif kind == "fork":
+            namespaces[number] = record["namespace"]
+            parent = namespaces[record["parent"]]
+            origin = registry.at(parent)
+            bank = origin.bank.fork()
+            registry.add(
+                record["namespace"], OpenBank(number, origin.sample_id, bank, parent=parent, key=record["key"])
+            )
+        elif kind == "run":
+            _replay(registry.at(namespaces[number]).bank, namespaces[number], operations_of(record))
+        else:
+            registry.close(namespaces[number])
+    registry.reserve(max((next(iter(record.values())) for record in told), default=-1) + 1)
+
+
+def _opened(number: int, record: Any, conversations: Conversations) -> OpenBank:
+    sample_id, namespace = record["sample_id"], record["namespace"]
+    bank = conversations.fork(sample_id)
+    check_digest(namespace, sample_id, record["digest"], conversations.digest(sample_id))
+    _replay(bank, namespace, operations_of(record))
+    return OpenBank(number, sample_id, bank, parent=record["from"], key=record["key"])
+
+
+def check_digest(namespace: str, sample_id: str, expected: str, found: str) -> None:
+    """Checks that a bank's conversation is still what it was.
+
+    Raises:
+        DataError: it is not.
+    """
+    if found != expected:
+        raise DataError(
+            f"memories_dir: conversation {sample_id!r}, on which namespace {namespace!r} is open, has changed: "
+            f"expected memories of digest {expected}, found {found}"
+        )
+
+
+def _replay(bank: MemoryBank, namespace: str, operations: Iterable[Operation]) -> None:
+    for operation in operations:
+        try:
+            bank.apply(operation)
+        except MemupdateError as error:
+            raise DataError(
+                f"journal_dir: namespace {namespace!r}: an operation of the journal does not apply: {error}"
+            ) from error

@@ -1,0 +1,45 @@
+"""Which shard a namespace lives on, and what the actors of one broker are called."""
+
+from __future__ import annotations
+
+import hashlib
+
+from memupdate.errors import FieldError
+
+DEFAULT_BROKER_NAME = "memory_broker"
+
+
+def checked_namespace(namespace: object) -> str:
+    """``namespace`` itself; it is compared code point by code point, so no two texts are one namespace.
+
+    Raises:
+        FieldError: not text, empty, or not encodable as UTF-8.
+    """
+    allowed = "the trajectory's id, as text that is not empty"
+    if not isinstance(namespace, str) or not namespace:
+        raise FieldError("namespace", namespace, allowed)
+    try:
+        namespace.encode()
+    except UnicodeEncodeError as error:
+        raise FieldError("namespace", namespace, f"{allowed}, without lone surrogates") from error
+    return namespace
+
+
+def shard_of(namespace: str, shards: int) -> int:
+    """The shard that holds a namespace, the same in every process.
+
+    Raises:
+        FieldError: as ``checked_namespace``.
+    """
+    hashed = hashlib.blake2b(checked_namespace(namespace).encode(), digest_size=8).digest()
+    return int.from_bytes(hashed, "little") % shards
+
+
+def shard_name(broker_name: str, shard: int) -> str:
+    """The actor name of a shard; the first one has the broker's own."""
+    return broker_name if shard == 0 else f"{broker_name}/{shard}"
+
+
+def embedder_name(broker_name: str) -> str:
+    """The name of the broker's embedder actor."""
+    return f"{broker_name}/embedder"

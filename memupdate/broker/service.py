@@ -1,0 +1,298 @@
+"""The broker as a plain async class, without Ray: what a shard's actor and the in-process faces serve banks with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from memupdate.broker import history
+from memupdate.broker.conversations import NO_CONVERSATION, Conversations
+from memupdate.broker.embeddings import Embeddings
+from memupdate.broker.journal import Journal, JournalError, Record
+from memupdate.broker.recovery import check_digest, recover
+from memupdate.broker.registry import BankRegistry, OpenBank, apply
+from memupdate.broker.results import Outcome
+from memupdate.broker.routing import checked_namespace
+from memupdate.broker.turns import Turns
+from memupdate.broker.wire import decode_turn, encode_outcomes
+from memupdate.errors import MemupdateError
+from memupdate.memory import JSON, Embedder, MemoryBank, Operation, make_embedder
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+# A journal is first compacted at this size, and then whenever it has doubled.
+COMPACT_AT_BYTES = 16 * 2**20
+
+
+class MemoryBroker:
+    """Serves banks by namespace without ever blocking its event loop.
+
+    Calls to one namespace are answered in order of arrival; those to different ones do not wait for each other. With a
+    journal, a call that changes a bank returns when the change is on disk, nobody sees it before, and a new broker on
+    the same directory has the same banks. To be used from one event loop.
+
+    Args:
+        memories_dir: holds ``{sample_id}.jsonl``; None where every bank starts empty.
+        embedder: an embedder, or its name as ``make_embedder`` takes it.
+        journal_dir: directory of the journal, of this broker alone; None keeps the banks in memory only.
+        compact_at: bytes of the journal from which it is compacted.
+
+    Raises:
+        FieldError: ``memories_dir`` is not a directory, or there is no such embedder.
+        JournalError: ``journal_dir`` cannot be written, or another process holds it.
+        DataError: the journal is damaged, or belongs to other conversations.
+    """
+
+    def __init__(
+        self,
+        memories_dir: str | None,
+        embedder: str | Embedder = "hashing",
+        journal_dir: str | None = None,
+        *,
+        compact_at: int = COMPACT_AT_BYTES,
+    ) -> None:
+        self._embeddings = Embeddings(make_embedder(embedder) if isinstance(embedder, str) else embedder)
+        cached = self._embeddings.cached
+        self._conversations = Conversations(None if memories_dir is None else Path(memories_dir), cached)
+        self._registry = BankRegistry(self._conversations)
+        self._turns = Turns()
+        self._loading = Turns()
+        self._unfinished: set[asyncio.Task[Any]] = set()
+        self._journal = None if journal_dir is None else Journal(Path(journal_dir))
+        self._compact_at = self._compact_from = compact_at
+        if self._journal is not None:
+            recover(self._journal.recover(), self._registry, self._conversations, cached)
+
+    async def ping(self) -> dict[str, JSON]:
+        """Says that the broker answers: open namespaces, and texts that were embedded since it started."""
+        return {"namespaces": len(self._registry), "embedded": self._embeddings.cached.computed}
+
+    async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> dict[str, JSON]:
+        """As ``BankRegistry.open``.
+
+        Raises:
+            JournalError: the disk refused; the namespace is not open.
+        """
+        return await self._to_the_end(lambda: self._open(namespace, sample_id, key), namespace)
+
+    async def fork(self, namespace: str, parent: str, key: str = "") -> dict[str, JSON]:
+        """As ``BankRegistry.fork``. Costs microseconds, whatever the size of the bank.
+
+        Raises:
+            JournalError: the disk refused; the namespace is not open.
+        """
+        return await self._to_the_end(lambda: self._fork(namespace, parent, key), namespace, parent)
+
+    async def run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
+        """As ``BankRegistry.run``; the turn's operations are on disk together, or none of them.
+
+        Raises:
+            JournalError: the disk refused; the bank is as it was before the turn.
+        """
+        return await self._to_the_end(lambda: self._run(namespace, operations), namespace)
+
+    async def run_encoded(self, turn: bytes) -> bytes:
+        """As ``run``, for a caller in another process: turn and outcomes as ``wire`` encodes them."""
+        namespace, operations = decode_turn(turn)
+        return encode_outcomes(await self.run(namespace, operations))
+
+    async def close(self, namespace: str) -> None:
+        """As ``BankRegistry.close``.
+
+        Raises:
+            JournalError: the disk refused; the namespace is still open.
+        """
+        await self._to_the_end(lambda: self._close(namespace), namespace)
+
+    async def stats(self, namespace: str) -> dict[str, JSON]:
+        """As ``BankRegistry.stats``."""
+        async with self._bank(namespace):
+            return self._registry.stats(namespace)
+
+    async def list_memories(self, namespace: str) -> list[dict[str, JSON]]:
+        """As ``BankRegistry.list_memories``."""
+        async with self._bank(namespace):
+            return self._registry.list_memories(namespace)
+
+    async def initial_snapshot(self, namespace: str) -> list[dict[str, JSON]]:
+        """As ``BankRegistry.initial_snapshot``."""
+        async with self._bank(namespace):
+            return self._registry.initial_snapshot(namespace)
+
+    async def final_state(self, namespace: str) -> dict[str, JSON]:
+        """As ``BankRegistry.final_state``."""
+        async with self._bank(namespace):
+            return self._registry.final_state(namespace)
+
+    async def evaluate(self, namespace: str, question: str, top_k: int = 5) -> dict[str, dict[str, JSON]]:
+        """As ``BankRegistry.evaluate``."""
+        async with self._bank(namespace) as opened:
+            asked = Operation("search", {"query": question, "top_k": top_k})
+            vectors = await self._vectors(opened.bank, [asked])
+            return self._registry.evaluate(namespace, question, top_k, vectors.get(question))
+
+    async def namespaces(self) -> list[str]:
+        """As ``BankRegistry.namespaces``."""
+        return self._registry.namespaces()
+
+    async def recipe(self, namespace: str) -> dict[str, Any]:
+        """What another shard needs to make a fork of this bank: ``sample_id``, ``initial`` (the conversation's digest),
+        ``operations`` and ``digest`` (the bank's own).
+
+        Raises:
+            UnknownNamespaceError: the namespace is not open.
+        """
+        async with self._bank(namespace) as opened:
+            return {
+                "sample_id": opened.sample_id,
+                "initial": self._conversations.digest(opened.sample_id),
+                "operations": opened.bank.journal,
+                "digest": opened.bank.digest(),
+            }
+
+    async def adopt(self, namespace: str, parent: str, recipe: Mapping[str, Any], key: str = "") -> dict[str, JSON]:
+        """As ``fork``, of a parent on another shard.
+
+        Args:
+            namespace: the new one's name.
+            parent: the parent's, which is not looked up.
+            recipe: what the parent's ``recipe`` gave.
+            key: as for ``open``.
+
+        Raises:
+            DataError: this shard's conversation is another one, or the replayed bank is not equal to the parent.
+            JournalError: the disk refused; the namespace is not open.
+        """
+        return await self._to_the_end(lambda: self._adopt(namespace, parent, recipe, key), namespace)
+
+    async def stop(self) -> None:
+        """Finishes what is under way and lets go of the journal. The broker is not to be used afterwards."""
+        while self._unfinished:
+            await asyncio.wait(self._unfinished)
+        if self._journal is not None:
+            await self._journal.close()
+
+    async def _open(self, namespace: str, sample_id: str, key: str) -> dict[str, JSON]:
+        await self._load(sample_id)
+        if self._registry.get(namespace) is not None:
+            return self._registry.open(namespace, sample_id, key)
+        opened = self._registry.started(sample_id, key)
+        digest = self._conversations.digest(sample_id)
+        await self._record(history.opened(opened.number, namespace, sample_id, digest, key=key))
+        return self._registry.add(namespace, opened)
+
+    async def _fork(self, namespace: str, parent: str, key: str) -> dict[str, JSON]:
+        if self._registry.get(namespace) is not None:
+            return self._registry.fork(namespace, parent, key)
+        origin = await self._current(parent)
+        opened = self._registry.forked(parent, key)
+        await self._record(history.forked(opened.number, namespace, origin.number, key))
+        return self._registry.add(namespace, opened)
+
+    async def _adopt(self, namespace: str, parent: str, recipe: Mapping[str, Any], key: str) -> dict[str, JSON]:
+        if self._registry.get(namespace) is not None:
+            return self._registry.fork(namespace, parent, key)
+        sample_id, initial, operations = recipe["sample_id"], recipe["initial"], recipe["operations"]
+        await self._load(sample_id)
+        opened = self._registry.started(sample_id, key, parent)
+        check_digest(namespace, sample_id, initial, self._conversations.digest(sample_id))
+        opened.bank = await asyncio.to_thread(MemoryBank.replay, opened.bank, operations)
+        check_digest(namespace, sample_id, recipe["digest"], opened.bank.digest())
+        await self._record(history.opened(opened.number, namespace, sample_id, initial, parent, key, operations))
+        return self._registry.add(namespace, opened)
+
+    async def _run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
+        opened = await self._current(namespace)
+        bank, before = opened.bank, opened.bank.edits
+        try:
+            if len(operations) > 1:
+                await self._vectors(bank, operations)  # one batch for the turn, as far as it can be foreseen
+            outcomes = [apply(bank, one, await self._vectors(bank, [one])) for one in operations]
+            if self._journal is not None and bank.edits > before:
+                await self._record(history.ran(opened.number, bank.edits_since(before)))
+        except BaseException:
+            if bank.edits > before:
+                opened.undo_to = before
+            raise
+        return outcomes
+
+    async def _close(self, namespace: str) -> None:
+        await self._record(history.closed(self._registry.at(namespace).number))
+        self._registry.close(namespace)
+        if self._journal is not None and self._journal.size >= self._compact_from:
+            self._compact_from = 2 * self._journal.size  # not again meanwhile, nor at once if it fails
+            self._in_background(self._compact(self._journal))
+
+    async def _compact(self, journal: Journal) -> None:
+        try:
+            await journal.compact(history.still_needed)
+        except JournalError:
+            logger.exception("the journal goes on as it is, without compaction")
+        else:
+            self._compact_from = max(self._compact_at, 2 * journal.size)
+
+    async def _record(self, record: Record) -> None:
+        if self._journal is not None:
+            await self._journal.append(record)
+
+    @asynccontextmanager
+    async def _bank(self, namespace: str) -> AsyncIterator[OpenBank]:
+        async with self._turns.of(checked_namespace(namespace)):
+            yield await self._current(namespace)
+
+    async def _current(self, namespace: str) -> OpenBank:
+        """The namespace's bank, without the operations of a turn that failed half-way."""
+        opened = self._registry.at(namespace)
+        if opened.undo_to is not None:
+            kept = opened.bank.journal[: opened.undo_to]
+            opened.bank = await asyncio.to_thread(MemoryBank.replay, opened.bank.initial, kept)
+            opened.undo_to = None
+        return opened
+
+    async def _load(self, sample_id: str) -> None:
+        if sample_id in self._conversations:
+            return
+        async with self._loading.of(sample_id):
+            if sample_id not in self._conversations:
+                memories = await asyncio.to_thread(self._conversations.read, sample_id)
+                rows_ND = await self._embeddings.of([memory.text for memory in memories])
+                self._conversations.add(sample_id, memories, rows_ND)
+
+    async def _vectors(self, bank: MemoryBank, operations: Sequence[Operation]) -> Mapping[str, np.ndarray]:
+        """Embeddings by text for these operations, computed off the event loop."""
+        if self._embeddings.inline:
+            return {}
+        texts: dict[str, None] = {}
+        for operation in operations:
+            with suppress(MemupdateError):  # applying the operation says so
+                texts |= dict.fromkeys(bank.texts_to_embed(operation))
+        return dict(zip(texts, await self._embeddings.of(list(texts)), strict=True))
+
+    async def _to_the_end(self, call: Callable[[], Coroutine[Any, Any, Answer]], *namespaces: str) -> Answer:
+        """Runs the call when it is its turn. With a journal it goes on when its caller is cancelled, so that memory and
+        disk agree.
+        """
+        names = [checked_namespace(namespace) for namespace in namespaces]
+        await self._turns.take(*names)
+
+        async def turn() -> Answer:
+            try:
+                return await call()
+            finally:
+                self._turns.release(*names)
+
+        return await (turn() if self._journal is None else asyncio.shield(self._in_background(turn())))
+
+    def _in_background(self, call: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+        task = asyncio.get_running_loop().create_task(call)
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        return task

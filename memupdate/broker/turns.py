@@ -1,0 +1,63 @@
+"""Whose turn it is: calls to one namespace are answered one after another, in the order in which they came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Turns:
+    """A fair lock per namespace. It costs memory only while somebody holds it, so idle banks have none."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @asynccontextmanager
+    async def of(self, *namespaces: str) -> AsyncIterator[None]:
+        """Holds all of them."""
+        await self.take(*namespaces)
+        try:
+            yield
+        finally:
+            self.release(*namespaces)
+
+    async def take(self, *namespaces: str) -> None:
+        """Waits for the turn on all of them; in one order, so that no two calls wait for each other."""
+        held: list[str] = []
+        try:
+            for namespace in sorted(set(namespaces)):
+                await self._take_one(namespace)
+                held.append(namespace)
+        except asyncio.CancelledError:
+            self.release(*held)
+            raise
+
+    def release(self, *namespaces: str) -> None:
+        """Ends the turn on all of them."""
+        for namespace in set(namespaces):
+            self._pass_on(namespace)
+
+    async def _take_one(self, namespace: str) -> None:
+        waiters = self._waiters.get(namespace)
+        if waiters is None:
+            self._waiters[namespace] = deque()
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it came at the moment of the cancellation
+                self._pass_on(namespace)
+            raise
+
+    def _pass_on(self, namespace: str) -> None:
+        waiters = self._waiters[namespace]
+        while waiters:
+            turn = waiters.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._waiters[namespace]

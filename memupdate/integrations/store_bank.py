@@ -1,0 +1,212 @@
+"""One namespace of the store: its items' bank, and a side bank for what is kept about them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from memupdate.broker.registry import UnknownNamespaceError
+from memupdate.errors import UnknownMemoryError
+from memupdate.integrations.banks import Banks, RefusedError, results
+from memupdate.integrations.store_items import Draft, StoredItem, stored_item
+from memupdate.integrations.store_namespaces import Namespace, bank_of, side_bank_of
+from memupdate.memory import Operation
+
+Scored = tuple[float, StoredItem]
+Kept = Callable[[Sequence[StoredItem]], Awaitable[list[StoredItem]]]
+
+# Kinds of rows in the side bank, told apart by memory type, which a search can ask for.
+_INDEXED_TEXT = "semantic"
+_EXPIRY = "procedural"
+
+
+class StoreBank:
+    """Reads and writes the items of one namespace. Reading a bank that is not open finds nothing and opens nothing.
+
+    The side bank holds the texts of items that are indexed by other texts than their content, and the expiry of items
+    that were read after they were written. Its rows name the version of the item that they belong to, so that rows of
+    an item that was overwritten meanwhile mean nothing.
+
+    Args:
+        banks: the broker.
+        namespace: in LangGraph's form.
+    """
+
+    def __init__(self, banks: Banks, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self._banks = banks
+        self._bank = bank_of(namespace)
+        self._side = side_bank_of(namespace)
+        self._writing = asyncio.Lock()
+
+    async def count(self) -> int:
+        """How many items there are."""
+        try:
+            return int((await self._banks.stats(self._bank))["count"])
+        except UnknownNamespaceError:
+            return 0
+
+    async def items(self) -> list[StoredItem]:
+        """All items, in order of insertion."""
+        return [stored_item(self.namespace, record) for record in await self._memories(self._bank)]
+
+    async def get(self, keys: Sequence[str]) -> list[StoredItem | None]:
+        """The items of these keys; None where there is none."""
+        records = await self._records(self._bank, keys)
+        return [None if record is None else stored_item(self.namespace, record) for record in records]
+
+    async def best(self, query: str, need: int, kept: Kept) -> list[Scored]:
+        """At least the ``need`` items most similar to a query that ``kept`` lets through, best first, with scores."""
+        own = await self._best(self._bank, query, need, kept, self._by_content)
+        by_texts = await self._best(self._side, query, need, kept, self._by_texts)
+        return sorted((own | by_texts).values(), key=lambda scored: -scored[0])
+
+    async def write(self, writes: Sequence[Draft | tuple[Namespace, str]]) -> None:
+        """Put the drafts and delete the other keys, all of this namespace, each key once. Opens the banks it needs."""
+        async with self._writing:
+            keys = [written.key if isinstance(written, Draft) else written[1] for written in writes]
+            before = await self.get(keys)
+            now = datetime.now(UTC)
+            puts, rows = [], []
+            for written, old in zip(writes, before, strict=True):
+                if isinstance(written, Draft):
+                    put, indexed = written.operations(now, old)
+                    puts.append(put)
+                    rows += indexed
+                elif old is not None:
+                    puts.append(Operation("delete", {"memory_id": old.key, "reason": "deleted from the store"}))
+            # The texts first: an item that is there is found by its texts.
+            await self._run(self._side, rows)
+            await self._run(self._bank, puts)
+            await self._drop_rows([old for old in before if old is not None])
+
+    async def refresh(self, items: Sequence[StoredItem]) -> None:
+        """Count the time to live of those that have one from now on."""
+        now = datetime.now(UTC)
+        await self._run(
+            self._side,
+            [
+                Operation(
+                    "put",
+                    {
+                        "memory_id": _expiry_id(item.key),
+                        "content": "expiry",
+                        "memory_type": _EXPIRY,
+                        "metadata": {
+                            "version": item.version,
+                            "expires_at": (now + timedelta(minutes=item.ttl_minutes)).isoformat(),
+                        },
+                    },
+                )
+                for item in items
+                if item.ttl_minutes is not None
+            ],
+        )
+
+    async def expired(self, items: Sequence[StoredItem]) -> list[StoredItem]:
+        """Those whose time to live is over."""
+        at = datetime.now(UTC)
+        mortal = [item for item in items if item.expires_at is not None and item.expires_at <= at]
+        refreshed = await self._records(self._side, [_expiry_id(item.key) for item in mortal])
+        return [item for item, row in zip(mortal, refreshed, strict=True) if not _lives(item, row, at)]
+
+    async def sweep(self) -> int:
+        """Delete the expired items; returns how many."""
+        async with self._writing:
+            gone = await self.expired(await self.items())
+            deletes = [Operation("delete", {"memory_id": item.key, "reason": "expired"}) for item in gone]
+            await self._run(self._bank, deletes)
+            await self._drop_rows(gone)
+        return len(gone)
+
+    async def _best(
+        self,
+        bank: str,
+        query: str,
+        need: int,
+        kept: Kept,
+        scored_by: Callable[[list[dict[str, Any]]], Awaitable[dict[str, Scored]]],
+    ) -> dict[str, Scored]:
+        arguments: dict[str, Any] = {"query": query}
+        if bank == self._side:
+            arguments["memory_type"] = _INDEXED_TEXT
+        top_k = need
+        while True:
+            try:
+                (hits,) = await results(self._banks, bank, [Operation("search", {**arguments, "top_k": top_k})])
+            except UnknownNamespaceError:
+                return {}
+            scored = await scored_by(hits)
+            found = {item.key: scored[item.key] for item in await kept([item for _, item in scored.values()])}
+            if len(found) >= need or len(hits) < top_k:
+                return found
+            top_k *= 4  # some hits were not items to show, so look at more
+
+    async def _by_content(self, hits: list[dict[str, Any]]) -> dict[str, Scored]:
+        scored = [(hit["score"], stored_item(self.namespace, hit)) for hit in hits]
+        return {item.key: (score, item) for score, item in scored if item.indexed_texts is None}
+
+    async def _by_texts(self, rows: list[dict[str, Any]]) -> dict[str, Scored]:
+        keys = list(dict.fromkeys(json.loads(row["id"])[0] for row in rows))
+        item_of_row = {row: item for item in await self.get(keys) if item is not None for row in item.row_ids}
+        best: dict[str, Scored] = {}
+        for row in rows:  # best first, so an item's first text gives its score
+            item = item_of_row.get(row["id"])
+            if item is not None:
+                best.setdefault(item.key, (row["score"], item))
+        return best
+
+    async def _memories(self, bank: str) -> list[dict[str, Any]]:
+        try:
+            return await self._banks.list_memories(bank)
+        except UnknownNamespaceError:
+            return []
+
+    async def _records(self, bank: str, ids: Sequence[str]) -> list[dict[str, Any] | None]:
+        if not ids:
+            return []
+        try:
+            outcomes = await self._banks.run(bank, [Operation("get", {"memory_id": one}) for one in ids])
+        except UnknownNamespaceError:
+            return [None] * len(ids)
+        for one, outcome in zip(ids, outcomes, strict=True):
+            if outcome.error and outcome.error != _unknown(one):
+                raise RefusedError(bank, "get", outcome.error)
+        return [outcome.value for outcome in outcomes]  # type: ignore[misc]
+
+    async def _run(self, bank: str, operations: Sequence[Operation]) -> None:
+        if not operations:
+            return
+        try:
+            outcomes = await self._banks.run(bank, operations)
+        except UnknownNamespaceError:
+            if all(operation.kind == "delete" for operation in operations):
+                return
+            await self._banks.open(bank)
+            outcomes = await self._banks.run(bank, operations)
+        for operation, outcome in zip(operations, outcomes, strict=True):
+            gone = operation.kind == "delete" and outcome.error == _unknown(operation.arguments["memory_id"])
+            if outcome.error and not gone:
+                raise RefusedError(bank, operation.kind, outcome.error)
+
+    async def _drop_rows(self, items: Sequence[StoredItem]) -> None:
+        rows = [row for item in items for row in item.row_ids]
+        rows += [_expiry_id(item.key) for item in items if item.ttl_minutes is not None]
+        await self._run(self._side, [Operation("delete", {"memory_id": row}) for row in rows])
+
+
+def _expiry_id(key: str) -> str:
+    return json.dumps([key])
+
+
+def _unknown(key: Any) -> str:
+    return str(UnknownMemoryError(key))
+
+
+def _lives(item: StoredItem, row: Mapping[str, Any] | None, at: datetime) -> bool:
+    if row is None or row["metadata"]["version"] != item.version:
+        return False
+    return datetime.fromisoformat(row["metadata"]["expires_at"]) > at

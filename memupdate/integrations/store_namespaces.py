@@ -1,0 +1,74 @@
+"""LangGraph's namespaces, which are tuples of labels, as names of banks, which are texts; and which ones match."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from langgraph.store.base import MatchCondition
+
+from memupdate.errors import FieldError
+
+Namespace = tuple[str, ...]
+
+
+def bank_of(namespace: Namespace) -> str:
+    """The bank of a namespace; different namespaces have different banks.
+
+    One label is its own bank (so that ``("conv-26-qa159-4f01449a",)`` is that trajectory's), unless it starts with
+    ``[``; that one, and several labels, are the JSON list of the labels.
+
+    Raises:
+        FieldError: a label cannot be stored as UTF-8.
+    """
+    try:
+        "".join(namespace).encode()
+    except UnicodeEncodeError as error:
+        raise FieldError("namespace", namespace, "valid Unicode labels, without lone surrogates") from error
+    if len(namespace) == 1 and not namespace[0].startswith("["):
+        return namespace[0]
+    return json.dumps(list(namespace), ensure_ascii=False)
+
+
+def side_bank_of(namespace: Namespace) -> str:
+    """The bank for what the store keeps about a namespace's items beside the items; never that of a namespace."""
+    return json.dumps([0, *namespace], ensure_ascii=False)
+
+
+def namespace_of(bank: str) -> Namespace | None:
+    """The namespace whose bank this is; None if it is of no namespace that LangGraph allows."""
+    namespace: Namespace = (bank,)
+    if bank.startswith("["):
+        try:
+            labels = json.loads(bank)
+        except json.JSONDecodeError:  # a bank that somebody opened under such a name by other means
+            return None
+        if not all(isinstance(label, str) for label in labels):
+            return None
+        namespace = tuple(labels)
+    allowed = all(label and "." not in label and "\x00" not in label for label in namespace)
+    return namespace if namespace and allowed and bank_of(namespace) == bank else None
+
+
+def starts_with(namespace: Namespace, prefix: Sequence[str]) -> bool:
+    """Whether a namespace is ``prefix`` or below it, label by label and as given: no wildcards."""
+    return namespace[: len(prefix)] == tuple(prefix)
+
+
+def fulfils(namespace: Namespace, condition: MatchCondition) -> bool:
+    """Whether a namespace starts or ends with the condition's labels, of which ``*`` stands for any one label.
+
+    Raises:
+        FieldError: neither ``prefix`` nor ``suffix`` is asked for.
+    """
+    path = tuple(condition.path)
+    if len(namespace) < len(path):
+        return False
+    match condition.match_type:
+        case "prefix":
+            labels = namespace[: len(path)]
+        case "suffix":
+            labels = namespace[len(namespace) - len(path) :]
+        case _:
+            raise FieldError("match_type", condition.match_type, "prefix, suffix")
+    return all(wanted in ("*", label) for wanted, label in zip(path, labels, strict=True))
