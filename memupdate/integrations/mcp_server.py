@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mcp.types import CallToolRequestParams, CallToolResult, ListToolsResult, Pa
 
 from memupdate.broker.conversations import read_memories
 from memupdate.broker.service import MemoryBroker
+from memupdate.errors import FieldError
 from memupdate.integrations.banks import Banks, results
 from memupdate.integrations.tool_caller import ToolCaller
 from memupdate.memory import Operation
@@ -77,24 +79,42 @@ async def serve(bank: Path, embedder: str, memories: Path | None, address: tuple
         embedder: its name, as ``make_embedder`` takes it; the bank may be served with another one later.
         memories: JSONL file to import first.
         address: host and port for HTTP; None for stdio.
+
+    Raises:
+        FieldError: nothing can listen at the address; the bank's folder was not touched.
     """
+    listening = None if address is None else listen(*address)
     broker = MemoryBroker(None, embedder, journal_dir=str(bank))
     try:
         await broker.open(NAMESPACE)
         if memories is not None:
             logger.info("%d memories of %s are in the bank", await import_memories(broker, memories), memories)
-        await _serve(memory_server(broker), bank, address)
+        await _serve(memory_server(broker), bank, listening)
     finally:
         await broker.stop()
 
 
-async def _serve(server: Server, bank: Path, address: tuple[str, int] | None) -> None:
-    if address is None:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections at this address.
+
+    Raises:
+        FieldError: the address is taken, or is not this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        allowed = f"an address of this machine whose port is free ({error.strerror})"
+        raise FieldError("--http", f"{host}:{port}", allowed) from error
+
+
+async def _serve(server: Server, bank: Path, listening: socket.socket | None) -> None:
+    if listening is None:
         logger.info("serving the bank in %s over stdio", bank)
         async with stdio_server() as (read, write):
             await server.run(read, write, server.create_initialization_options())
         return
-    host, port = address
+    host, port = listening.getsockname()[:2]
     application = server.streamable_http_app(host=host)
     logger.info("serving the bank in %s at http://%s:%d/mcp", bank, host, port)
-    await uvicorn.Server(uvicorn.Config(application, host=host, port=port, log_level="warning")).serve()
+    await uvicorn.Server(uvicorn.Config(application, log_level="warning")).serve(sockets=[listening])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,11 @@ def test_the_command_refuses_what_it_cannot_serve(
     captured = capsys.readouterr()
     assert text in captured.err
     assert captured.out == ""
+
+
+def test_a_port_in_use_is_named_and_no_bank_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["--bank", str(tmp_path / "bank"), "--http", address]) == 2
+    assert f"--http: got '{address}'; allowed: an address of this machine whose port is free" in capsys.readouterr().err
+    assert not (tmp_path / "bank").exists()
