@@ -65,7 +65,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """``memupdate run`` with two steps and a short warm start."""
     runs = tmp_path_factory.mktemp("runs")
     short = [word for size in ("steps=120", "trajectories=400", "drills=300") for word in ("--policy", size)]
-    options = ["run", "--runs", str(runs), *short, "--", *SMALL]
+    options = ["run", "--runs", str(runs), *short, "--", *SMALL, "memory.broker_shards=2"]
     options += ["trainer.total_training_steps=2", "trainer.save_freq=1", "trainer.test_freq=2"]
     done = subprocess.run(command(*options), capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -74,7 +74,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 def compose(finished: Finished, run_dir: Path, *overrides: str) -> Path:
     """Writes the resolved config of a run that starts from the shared policy."""
-    given = [f"memory.run_dir={run_dir}", f"memory.data_dir={finished.data}"]
+    given = [f"memory.run_dir={run_dir}", f"memory.data_dir={finished.data}", f"memory.journal_dir={run_dir}/journal"]
     given += [f"actor_rollout_ref.model.path={finished.model}", *SMALL, *overrides]
     config = run_config.compose("local", given)
     run_config.validate(config)
@@ -178,7 +178,10 @@ def test_traces_can_be_read(finished: Finished) -> None:
 
 
 def test_u36_killed_at_any_step_a_run_resumes_to_the_same_state_and_metrics(finished: Finished, tmp_path: Path) -> None:
-    """Seven rows in batches of four: the epoch's edge lies inside step 2; the run is killed in steps 2 and 4."""
+    """Seven rows in batches of four: the epoch's edge lies inside step 2; the run is killed in steps 2 and 4.
+
+    The broker keeps a journal, so a resumed run finds banks that its killed trajectories had open.
+    """
     overrides = [
         *TORCH,
         "data.train_max_samples=7",
