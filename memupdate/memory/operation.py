@@ -68,6 +68,15 @@ class Operation:
         # An argument left out and an argument that is null are the same request.
         object.__setattr__(self, "arguments", {name: value for name, value in copied.items() if value is not None})
 
+    @classmethod
+    def checked_before(cls, kind: str, arguments: Mapping[str, JSON], key: str) -> Operation:
+        """The operation with the fields of one that was made elsewhere: what was checked there is not checked again."""
+        operation = object.__new__(cls)
+        object.__setattr__(operation, "kind", kind)
+        object.__setattr__(operation, "arguments", arguments)
+        object.__setattr__(operation, "key", key)
+        return operation
+
     @property
     def is_mutation(self) -> bool:
         """Whether applying it changes the bank, and so is journaled."""
