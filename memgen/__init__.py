@@ -1,0 +1,5 @@
+"""MemGen: latent memory for a frozen language model. A weaver writes latents into its stream, a trigger says when."""
+
+from memgen.model import MemGenConfig, MemGenModel, MemGenTrigger, MemGenWeaver
+
+__all__ = ["MemGenConfig", "MemGenModel", "MemGenTrigger", "MemGenWeaver"]
