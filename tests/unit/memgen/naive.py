@@ -30,7 +30,7 @@ def merged(decoder: nn.Module, adapter: str | None) -> nn.Module:
                 if adapter in child.settings:
                     shape = child.settings[adapter]
                     down, up = getattr(child, f"lora_A_{adapter}"), getattr(child, f"lora_B_{adapter}")
-                    linear = _Merged(linear, up @ down * (shape.alpha / shape.rank))
+                    linear = _Merged(linear, down, up, shape.alpha / shape.rank)
                 setattr(module, name, linear)
     return plain.eval()
 
@@ -38,12 +38,13 @@ def merged(decoder: nn.Module, adapter: str | None) -> nn.Module:
 class _Merged(nn.Module):
     """A linear layer with a full-rank update, on all rows or on the last few."""
 
-    def __init__(self, linear: nn.Linear, update: torch.Tensor) -> None:
+    def __init__(self, linear: nn.Linear, down: nn.Parameter, up: nn.Parameter, scale: float) -> None:
         super().__init__()
-        self.linear, self.update, self.last_rows = linear, update, None
+        self.linear, self.down, self.up, self.scale = linear, down, up, scale
+        self.last_rows: int | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        changed = F.linear(x, self.update)
+        changed = F.linear(x, self.up @ self.down * self.scale)
         if self.last_rows is not None:
             changed = torch.cat([torch.zeros_like(changed[:, : -self.last_rows]), changed[:, -self.last_rows :]], 1)
         return self.linear(x) + changed
