@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -116,7 +116,7 @@ class LoraLinear(nn.Linear):
 def active_adapters(decoder: nn.Module) -> ActiveAdapters:
     """The decoder's switch; it has one from the first time it is asked for."""
     if not hasattr(decoder, "active_adapters_of_memgen"):
-        decoder.active_adapters_of_memgen = ActiveAdapters()
+        decoder.active_adapters_of_memgen = ActiveAdapters()  # type: ignore[assignment]  # not a module
     active = decoder.active_adapters_of_memgen
     assert isinstance(active, ActiveAdapters)
     return active
@@ -151,6 +151,6 @@ def adapted_layers(decoder: nn.Module, name: str) -> dict[str, LoraLinear]:
     }
 
 
-def is_adapter_key(key: str) -> Any:
+def is_adapter_key(key: str) -> bool:
     """Whether a state dict's key is an adapter's."""
     return ".lora_A_" in key or ".lora_B_" in key

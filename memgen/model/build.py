@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from memgen.model.adapters import LoraSettings
 from memgen.model.config import MemGenConfig, tokenizer_digest
+from memgen.model.decoder import Decoder
 from memgen.model.modeling import MemGenModel
 from memgen.stream import DelimiterTable, ReservedIds
 from memgen.stream.delimiters import DEFAULT_DELIMITERS
@@ -89,10 +89,10 @@ def build_memgen(
         tokenizer_digest=tokenizer_digest(tokenizer),
     )
     model = MemGenModel(config, reasoner, _decoder(weaver_base), _decoder(trigger_base))
-    return model.to(device=reasoner.device, dtype=reasoner.dtype)
+    return model.to(device=reasoner.device, dtype=reasoner.dtype)  # type: ignore[call-arg]  # wrapped by Hugging Face
 
 
-def _decoder(base: PreTrainedModel | None) -> nn.Module | None:
+def _decoder(base: PreTrainedModel | None) -> Decoder | None:
     return None if base is None else base.model
 
 
@@ -103,5 +103,6 @@ def _make_room(reasoner: PreTrainedModel, vocabulary: int) -> None:
         return
     reasoner.resize_token_embeddings(vocabulary, mean_resizing=False)
     with torch.no_grad():
-        for table in (reasoner.get_input_embeddings(), reasoner.get_output_embeddings()):
+        tables: list[Any] = [reasoner.get_input_embeddings(), reasoner.get_output_embeddings()]
+        for table in tables:
             table.weight[before:] = 0.0

@@ -20,6 +20,9 @@ from memgen.model.weaver import WEAVERS
 from memgen.stream import DelimiterTable, ReservedIds, StreamRules
 from memupdate.errors import FieldError
 
+# What Hugging Face's loaders pass beside a config's fields.
+FROM_HUGGING_FACE = {"model_type", "name_or_path", "attn_implementation"}
+
 
 def tokenizer_digest(tokenizer: Any) -> str:
     """A hash of a tokenizer's vocabulary, by which a checkpoint knows its own."""
@@ -50,11 +53,15 @@ class MemGenConfig(PreTrainedConfig):
     """
 
     model_type = "memgen"
-    sub_configs: ClassVar = {"text_config": AutoConfig, "weaver_config": AutoConfig, "trigger_config": AutoConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {
+        "text_config": AutoConfig,
+        "weaver_config": AutoConfig,
+        "trigger_config": AutoConfig,
+    }
 
-    text_config: dict | PreTrainedConfig | None = None
-    weaver_config: dict | PreTrainedConfig | None = None
-    trigger_config: dict | PreTrainedConfig | None = None
+    text_config: Any = None
+    weaver_config: Any = None
+    trigger_config: Any = None
     weaver: str = "shared"
     trigger: str = "head"
     mode: str = "learned"
@@ -73,7 +80,7 @@ class MemGenConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
-        unknown = {key for key in kwargs if not key.startswith("_")} - {"model_type", "attn_implementation"}
+        unknown = {key for key in kwargs if not key.startswith("_")} - FROM_HUGGING_FACE
         if unknown:
             raise FieldError("MemGenConfig", sorted(unknown), f"only {sorted(self.own_fields())}")
         for name in self.sub_configs:
@@ -81,6 +88,9 @@ class MemGenConfig(PreTrainedConfig):
             if isinstance(given, dict):
                 given = AutoConfig.for_model(**given)
                 setattr(self, name, given)
+        for name in get_annotations(type(self)):
+            if name.endswith("_ids"):
+                setattr(self, name, list(getattr(self, name)))
         for name in ("weaver_lora", "trigger_lora"):
             settings = asdict(_lora(name, getattr(self, name)))
             setattr(self, name, settings | {"target_modules": list(settings["target_modules"])})
@@ -149,7 +159,7 @@ class MemGenConfig(PreTrainedConfig):
     @property
     def vocab_size(self) -> int:
         """The reasoner's."""
-        return int(self.text_config.vocab_size)  # type: ignore[union-attr]
+        return int(self.text_config.vocab_size)
 
     @property
     def max_position_embeddings(self) -> int:

@@ -25,6 +25,10 @@ SUPPORTED = ("llama", "qwen2", "qwen3", "smollm3")
 # Rotary embeddings that depend on the length of the sequence would not be the same in a cache.
 STEADY_ROPE = ("default", "linear", "llama3", "yarn")
 
+# A Hugging Face decoder (a causal LM's ``model``): a module with ``layers``, ``norm``, ``rotary_emb``, ``embed_tokens``
+# and ``config``, of a class that depends on the architecture.
+Decoder = Any
+
 # Keys and values of each layer, (B, heads, P, head size).
 KeyValues = list[tuple[torch.Tensor, torch.Tensor]]
 
@@ -59,7 +63,7 @@ class _LayerCache:
 
 
 def run_decoder(
-    decoder: nn.Module,
+    decoder: Decoder,
     x_BQD: torch.Tensor,
     position_BQ: torch.Tensor,
     mask_B1QK: torch.Tensor | None,
@@ -82,9 +86,9 @@ def run_decoder(
         Last hidden states (B, Q, D), and the keys and values of the new positions.
     """
     active = active_adapters(decoder)
-    rotary = decoder.rotary_emb(x_BQD, position_BQ)  # type: ignore[operator]
+    rotary = decoder.rotary_emb(x_BQD, position_BQ)
     new: KeyValues = []
-    for index, layer in enumerate(decoder.layers):  # type: ignore[arg-type]
+    for index, layer in enumerate(decoder.layers):
         # Everything that a recompute needs is an argument or is set inside: no state outlives the call.
         def one_layer(
             x: torch.Tensor, layer: nn.Module = layer, cache_past: Any = past[index] if past else None
@@ -106,7 +110,7 @@ def run_decoder(
         else:
             x_BQD, keys, values = one_layer(x_BQD)
         new.append((keys, values))
-    return decoder.norm(x_BQD), new  # type: ignore[operator]
+    return decoder.norm(x_BQD), new
 
 
 def append_first(past: KeyValues | None, new: KeyValues, keep: int) -> KeyValues:

@@ -14,25 +14,15 @@ Shapes: N rows, V vocabulary.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from memgen.stream import ReservedIds
-from memupdate.errors import FieldError
 
-Mode = Literal["learned", "always", "never"]
 MODES = ("learned", "always", "never")
 
 # exp(MASKED / T) is 0 for every T ≤ 90 in fp32. Minus infinity would make NaN in entropy (0 · inf), and larger values
 # overflow in half precision.
 MASKED = -1.0e4
-
-
-def check_mode(mode: str) -> None:
-    """Raises FieldError for a mode that is not one of ``MODES``."""
-    if mode not in MODES:
-        raise FieldError("mode", mode, ", ".join(MODES))
 
 
 def gate_logits(
@@ -41,7 +31,7 @@ def gate_logits(
     asked_N: torch.Tensor,
     forced_N: torch.Tensor,
     reserved: ReservedIds,
-    mode: Mode,
+    mode: str,
     temperature: float,
 ) -> torch.Tensor:
     """Turns the reasoner's logits into the policy's. Works in place on ``logits_NV``, which autograd allows.
@@ -52,7 +42,7 @@ def gate_logits(
         asked_N: first id of the block that may follow, 0 where the trigger is not asked.
         forced_N: the only id that may follow, 0 where any may.
         reserved: the reserved ids.
-        mode: ``always`` forces the block wherever the trigger is asked, ``never`` inserts none.
+        mode: one of ``MODES``: ``always`` forces the block wherever the trigger is asked, ``never`` inserts none.
         temperature: what the sampler or the trainer will divide the result by; 0 for greedy decoding.
 
     Returns:

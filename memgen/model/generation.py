@@ -15,7 +15,7 @@ from torch import nn
 
 from memgen.model import trigger as trigger_module
 from memgen.model import weaver as weaver_module
-from memgen.model.gate import Mode
+from memgen.model.decoder import Decoder
 from memgen.model.packed import PackedDecoder, Span
 from memgen.model.sampling import Sampler, SamplingSettings
 from memgen.model.trigger import MemGenTrigger
@@ -105,12 +105,12 @@ class Generation:
 
     def __init__(
         self,
-        reasoner: nn.Module,
-        head: nn.Module,
+        reasoner: Decoder,
+        head: nn.Linear,
         weaver: MemGenWeaver,
         trigger: MemGenTrigger,
         rules: StreamRules,
-        mode: Mode,
+        mode: str,
         sampling: SamplingSettings,
         max_new_tokens: int,
         stop_ids: frozenset[int],
@@ -180,7 +180,7 @@ class Generation:
             roles.append(("weaver", self.weaver.decoder))
         if self.trigger_has_cache:
             roles.append(("trigger", self.trigger.decoder))
-        lanes: dict[nn.Module, list[str]] = {}
+        lanes: dict[Decoder, list[str]] = {}
         for role, decoder in roles:
             lanes.setdefault(decoder, []).append(role)
         self.decoders = {
@@ -262,7 +262,7 @@ class Generation:
 
     def _trigger_span(self, row: _Row, place: int) -> tuple[str, Span]:
         """The text that the trigger has not read yet."""
-        x_NH = self.trigger.decoder.embed_tokens(self._ids(row.unheard_ids))  # type: ignore[operator]
+        x_NH = self.trigger.decoder.embed_tokens(self._ids(row.unheard_ids))
         span = Span(self.lane["trigger"][1], place, row.trigger_length, x_NH, trigger_module.ADAPTER)
         row.trigger_length += len(x_NH)
         self.positions["trigger"] += len(x_NH)
@@ -332,8 +332,8 @@ class Generation:
         return rows
 
     def _ids(self, ids: list[int]) -> torch.Tensor:
-        return torch.tensor(ids, dtype=torch.long, device=self.head.weight.device)  # type: ignore[arg-type]
+        return torch.tensor(ids, dtype=torch.long, device=self.head.weight.device)
 
     def _embed(self, ids: list[int]) -> torch.Tensor:
-        embedded: torch.Tensor = self.reasoner.embed_tokens(self._ids(ids))  # type: ignore[operator]
+        embedded: torch.Tensor = self.reasoner.embed_tokens(self._ids(ids))
         return embedded

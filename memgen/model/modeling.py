@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from memgen.model import weaver as weaver_module
 from memgen.model.adapter_files import check_keys, load_adapter, save_adapter
 from memgen.model.adapters import add_adapter, is_adapter_key
 from memgen.model.config import MemGenConfig
+from memgen.model.decoder import Decoder
 from memgen.model.gate import gate_logits
 from memgen.model.generation import GeneratedBatch, Generation, OnIds
 from memgen.model.packed import ATTENTION
@@ -46,14 +47,15 @@ class MemGenModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
-    _keys_to_ignore_on_load_missing: ClassVar = [r"\.lora_[AB]_(weaver|trigger)$"]
+    # a list, as Hugging Face declares it
+    _keys_to_ignore_on_load_missing = [r"\.lora_[AB]_(weaver|trigger)$"]  # noqa: RUF012
 
     def __init__(
         self,
         config: MemGenConfig,
         reasoner: PreTrainedModel | None = None,
-        weaver_decoder: nn.Module | None = None,
-        trigger_decoder: nn.Module | None = None,
+        weaver_decoder: Decoder | None = None,
+        trigger_decoder: Decoder | None = None,
     ) -> None:
         """Builds the model.
 
@@ -198,17 +200,18 @@ class MemGenModel(PreTrainedModel):
             fields = tuple(field[plan.mask_BL][None] for field in fields)  # type: ignore[assignment]
         hidden, trigger, asked, forced = fields
         logits = self.reasoner.lm_head(hidden)
-        gated = gate_logits(
+        # In place: the output must not be a view, or FSDP2 loses track of it when a trainer divides it in place.
+        gate_logits(
             logits.view(-1, logits.shape[-1]),
             trigger.reshape(-1),
             asked.reshape(-1),
             forced.reshape(-1),
             self.rules.reserved,
-            self.config.mode,  # type: ignore[arg-type]
+            self.config.mode,
             self.config.temperature,
-        ).view(logits.shape)
-        loss = None if labels is None else self._loss(gated, input_ids, labels)
-        return CausalLMOutputWithPast(loss=loss, logits=gated)
+        )
+        loss = None if labels is None else self._loss(logits, input_ids, labels)
+        return CausalLMOutputWithPast(loss=loss, logits=logits)  # type: ignore[arg-type]  # of any dtype
 
     def _plan(
         self,
@@ -248,7 +251,7 @@ class MemGenModel(PreTrainedModel):
 
     # -- generation
 
-    def generate(  # type: ignore[override]  # streams of any lengths in, streams out
+    def generate(
         self,
         prompts: Sequence[Sequence[int]],
         *,
@@ -291,7 +294,7 @@ class MemGenModel(PreTrainedModel):
             weaver=self.weaver,
             trigger=self.trigger,
             rules=self.rules,
-            mode=self.config.mode,  # type: ignore[arg-type]
+            mode=self.config.mode,
             sampling=sampling or SamplingSettings(temperature=float(self.config.temperature)),
             max_new_tokens=max_new_tokens,
             stop_ids=frozenset(stop_ids),
@@ -327,10 +330,10 @@ class MemGenModel(PreTrainedModel):
 
     # -- checkpoints
 
-    def _adapters(self) -> list[tuple[str, str, nn.Module]]:
+    def _adapters(self) -> list[tuple[str, str, Decoder]]:
         """Name of each adapter, prefix of its decoder's parameters, and the decoder."""
         weaver_prefix = "reasoner.model." if self.weaver.own_decoder is None else "weaver.own_decoder."
-        found: list[tuple[str, str, nn.Module]] = [(weaver_module.ADAPTER, weaver_prefix, self.weaver.decoder)]
+        found: list[tuple[str, str, Decoder]] = [(weaver_module.ADAPTER, weaver_prefix, self.weaver.decoder)]
         if self.trigger.kind == "paper":
             prefix = "reasoner.model." if self.trigger.own_decoder is None else "trigger.own_decoder."
             found.append((trigger_module.ADAPTER, prefix, self.trigger.decoder))
@@ -364,7 +367,9 @@ class MemGenModel(PreTrainedModel):
         """
         wants_info = kwargs.pop("output_loading_info", False)
         kwargs["ignore_mismatched_sizes"] = True  # reported below, with the names
-        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        kwargs["output_loading_info"] = True
+        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model, info = loaded
         where = str(pretrained_model_name_or_path)
         for key, stored, expected in info["mismatched_keys"]:
             raise FieldError(f"{where}: {key}", tuple(stored), f"shape {tuple(expected)}, as its config.json says")

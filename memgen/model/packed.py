@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from memgen.model.adapters import AdapterUse, active_adapters
+from memgen.model.decoder import Decoder
 
 ATTENTION = "memgen"
 
@@ -48,7 +48,7 @@ class Span:
 class PackedDecoder:
     """A decoder and its caches for a batch of rows."""
 
-    def __init__(self, decoder: nn.Module, lanes: int, rows: int, capacity: int) -> None:
+    def __init__(self, decoder: Decoder, lanes: int, rows: int, capacity: int) -> None:
         """Reserves caches.
 
         Args:
@@ -71,10 +71,10 @@ class PackedDecoder:
         lengths = [len(span.x_ND) for span in spans]
         x_ND = torch.cat([span.x_ND for span in spans])
         layout = _Layout(self, spans, lengths, x_ND.device)
-        rotary = self.decoder.rotary_emb(x_ND[None], layout.position_N[None])  # type: ignore[operator]
+        rotary = self.decoder.rotary_emb(x_ND[None], layout.position_N[None])
         x_1ND = x_ND[None]
         with active_adapters(self.decoder).use(layout.adapters):
-            for layer in self.decoder.layers:  # type: ignore[union-attr]
+            for layer in self.decoder.layers:
                 x_1ND = layer(
                     x_1ND,
                     attention_mask=None,
@@ -82,7 +82,7 @@ class PackedDecoder:
                     position_embeddings=rotary,
                     packed=layout,
                 )
-        return list(self.decoder.norm(x_1ND)[0].split(lengths))  # type: ignore[operator]
+        return list(self.decoder.norm(x_1ND)[0].split(lengths))
 
     def move(self, source: int, target: int) -> None:
         """Copies a row's caches to another row's place."""
@@ -242,7 +242,7 @@ class _Layout:
 
 
 def _attention(
-    module: nn.Module,
+    module: Any,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -253,7 +253,7 @@ def _attention(
     """Packed attention in a packed pass, else PyTorch's scaled dot-product attention as in Hugging Face."""
     if packed is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
-    return packed.attend(int(module.layer_idx), query, key, value, kwargs["scaling"]), None  # type: ignore[arg-type]
+    return packed.attend(int(module.layer_idx), query, key, value, kwargs["scaling"]), None
 
 
 AttentionInterface.register(ATTENTION, _attention)

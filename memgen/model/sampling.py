@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from memgen.model.gate import MASKED, Mode, gate_logits
+from memgen.model.gate import MASKED, gate_logits
 from memgen.stream import ReservedIds
 from memupdate.errors import FieldError
 
@@ -48,7 +48,7 @@ class SamplingSettings:
 class Sampler:
     """Gates the reasoner's logits and draws from them."""
 
-    def __init__(self, settings: SamplingSettings, reserved: ReservedIds, mode: Mode) -> None:
+    def __init__(self, settings: SamplingSettings, reserved: ReservedIds, mode: str) -> None:
         self.settings, self.reserved, self.mode = settings, reserved, mode
 
     def draw(

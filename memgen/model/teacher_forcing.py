@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor
 from memgen.model import trigger as trigger_module
 from memgen.model import weaver as weaver_module
 from memgen.model.adapters import AdapterUse
-from memgen.model.decoder import KeyValues, append_first, causal_mask, run_decoder
+from memgen.model.decoder import Decoder, KeyValues, append_first, causal_mask, run_decoder
 from memgen.model.trigger import MemGenTrigger
 from memgen.model.weaver import MemGenWeaver
 from memgen.stream import StreamPlan
@@ -104,7 +104,7 @@ class _Weaving:
 
 
 def stream_hidden(
-    reasoner: nn.Module, weaver: MemGenWeaver, plan: StreamPlan, steps: int, checkpointing: bool
+    reasoner: Decoder, weaver: MemGenWeaver, plan: StreamPlan, steps: int, checkpointing: bool
 ) -> torch.Tensor:
     """Last hidden states of the reasoner over the streams of a plan.
 
@@ -118,7 +118,7 @@ def stream_hidden(
     Returns:
         (B, L, D); padding is finite and means nothing.
     """
-    embeddings_BLD = reasoner.embed_tokens(plan.ids_BL)  # type: ignore[operator]
+    embeddings_BLD = reasoner.embed_tokens(plan.ids_BL)
     weaving = _Weaving(weaver, plan, embeddings_BLD)
     if weaver.kind == "shared":
         hidden_BLD = _shared(reasoner, weaving, steps, checkpointing)
@@ -127,7 +127,7 @@ def stream_hidden(
     return hidden_BLD + weaving.anchor.to(hidden_BLD.dtype)
 
 
-def _shared(reasoner: nn.Module, weaving: _Weaving, steps: int, checkpointing: bool) -> torch.Tensor:
+def _shared(reasoner: Decoder, weaving: _Weaving, steps: int, checkpointing: bool) -> torch.Tensor:
     """Each step's items and queries pass the reasoner together, LoRA on the queries alone."""
     plan = weaving.plan
     hidden_BLD = torch.zeros_like(weaving.inputs_BLD)
@@ -154,7 +154,7 @@ def _shared(reasoner: nn.Module, weaving: _Weaving, steps: int, checkpointing: b
     return hidden_BLD
 
 
-def _paper(reasoner: nn.Module, weaving: _Weaving, steps: int, checkpointing: bool) -> torch.Tensor:
+def _paper(reasoner: Decoder, weaving: _Weaving, steps: int, checkpointing: bool) -> torch.Tensor:
     """The weaver's own model takes the steps; then the reasoner reads the filled stream at once."""
     plan, weaver = weaving.plan, weaving.weaver
     past: KeyValues | None = None
@@ -189,7 +189,7 @@ def trigger_logits(
     if trigger.kind == "head":
         return trigger.logit(hidden_BLD)
     column_BS, real_BS = columns_of(plan.is_text_BL)
-    x_BSD = trigger.decoder.embed_tokens(take(plan.ids_BL, column_BS))  # type: ignore[operator]
+    x_BSD = trigger.decoder.embed_tokens(take(plan.ids_BL, column_BS))
     hidden, _ = run_decoder(
         trigger.decoder,
         x_BSD,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import nn
 
-TriggerKind = Literal["paper", "head"]
+from memgen.model.decoder import Decoder
+
 TRIGGERS = ("paper", "head")
 ADAPTER = "trigger"
 
@@ -20,16 +19,16 @@ class MemGenTrigger(nn.Module):
     weaver; nearly free.
     """
 
-    def __init__(self, kind: TriggerKind, reasoner_decoder: nn.Module, own_decoder: nn.Module | None) -> None:
+    def __init__(self, kind: str, reasoner_decoder: Decoder, own_decoder: Decoder | None) -> None:
         super().__init__()
         self.kind = kind
         self.own_decoder = own_decoder
         # In a tuple, so that the reasoner's weights are not registered here again.
         self._borrowed = (reasoner_decoder,)
-        self.output_layer = nn.Linear(int(self.decoder.config.hidden_size), 2)  # type: ignore[union-attr, arg-type]
+        self.output_layer = nn.Linear(int(self.decoder.config.hidden_size), 2)
 
     @property
-    def decoder(self) -> nn.Module:
+    def decoder(self) -> Decoder:
         """The decoder whose states are read: its own, or the reasoner's."""
         return self._borrowed[0] if self.own_decoder is None else self.own_decoder
 

@@ -5,17 +5,14 @@ Shapes: B rows, L columns, K latents of a block, D hidden size of the reasoner, 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from memgen.model.adapters import AdapterUse
-from memgen.model.decoder import causal_mask, run_decoder
+from memgen.model.decoder import Decoder, causal_mask, run_decoder
 from memgen.stream import INFERENCE, PROMPT
 
-WeaverKind = Literal["paper", "shared"]
 WEAVERS = ("paper", "shared")
 ADAPTER = "weaver"
 
@@ -31,19 +28,19 @@ class MemGenWeaver(nn.Module):
 
     def __init__(
         self,
-        kind: WeaverKind,
+        kind: str,
         prompt_latents: int,
         inference_latents: int,
-        reasoner_decoder: nn.Module,
-        own_decoder: nn.Module | None,
+        reasoner_decoder: Decoder,
+        own_decoder: Decoder | None,
     ) -> None:
         super().__init__()
         self.kind = kind
         self.own_decoder = own_decoder
         # In a tuple, so that the reasoner's weights are not registered here again.
         self._borrowed = (reasoner_decoder,)
-        reasoner_size = int(reasoner_decoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        size = int(self.decoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        reasoner_size = int(reasoner_decoder.config.hidden_size)
+        size = int(self.decoder.config.hidden_size)
         self.prompt_queries = nn.Parameter(torch.empty(prompt_latents, size))
         self.inference_queries = nn.Parameter(torch.empty(inference_latents, size))
         self.prompt_norm, self.inference_norm = nn.LayerNorm(size), nn.LayerNorm(size)
@@ -53,7 +50,7 @@ class MemGenWeaver(nn.Module):
         self.reset()
 
     @property
-    def decoder(self) -> nn.Module:
+    def decoder(self) -> Decoder:
         """The decoder that weaves: its own, or the reasoner's."""
         return self._borrowed[0] if self.own_decoder is None else self.own_decoder
 

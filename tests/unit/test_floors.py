@@ -61,12 +61,37 @@ def test_engines_are_touched_in_their_rooms_only(room: str) -> None:
 
 
 def test_the_ground_floor_loads_without_the_engines() -> None:
-    rooms = "memupdate.memory, memupdate.data.preprocess_locomo, memupdate.evaluation.report, memupdate.rewards"
+    rooms = "memupdate.memory, memupdate.data.preprocess_locomo, memupdate.evaluation.report, memupdate.rewards, memgen"
     code = f"import {rooms}, sys; print(sorted({sorted(HEAVY)!r} & sys.modules.keys()))".replace(
         f"{sorted(HEAVY)!r}", f"set({sorted(HEAVY)!r})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# What memgen's ground floor may import of this project and of the field. memupdate gives its errors alone.
+GROUND = {
+    "stream": {"memgen.stream", "memupdate.errors", "torch"},
+    "model": {
+        *("memgen.stream", "memgen.model", "memupdate.errors"),
+        *("torch", "transformers", "peft", "safetensors", "huggingface_hub"),
+    },
+}
+
+
+@pytest.mark.parametrize("room", sorted(GROUND))
+def test_memgen_stands_on_the_ground(room: str) -> None:
+    """G35: the latent model needs torch, transformers and peft: no Ray, verl, SGLang or flash-attention."""
+    for path in (ROOT / "memgen" / room).rglob("*.py"):
+        for name in imports(path):
+            first = name.split(".")[0]
+            allowed = any(name == one or name.startswith(one + ".") for one in GROUND[room])
+            assert allowed or first in sys.stdlib_module_names, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_memupdate_never_imports_memgen() -> None:
+    for path in (ROOT / "memupdate").rglob("*.py"):
+        assert not [name for name in imports(path) if name.split(".")[0] == "memgen"], path
 
 
 def test_public_signatures_are_locked() -> None:
@@ -104,3 +129,17 @@ def test_public_signatures_are_locked() -> None:
     for name in ("Search", "Manage", "Delete", "Sample", "Merge", "Split"):
         assert inspect.isclass(getattr(tools, f"{name}MemoryTool"))
     assert inspect.isclass(rewards.MemoryRewardManager)
+
+
+def test_public_signatures_of_memgen_are_locked() -> None:
+    import inspect
+
+    import memgen
+
+    assert set(memgen.__all__) == {"MemGenConfig", "MemGenModel", "MemGenTrigger", "MemGenWeaver"}
+    for method in (memgen.MemGenWeaver.augment_prompt, memgen.MemGenWeaver.augment_inference):
+        assert list(inspect.signature(method).parameters) == ["self", "inputs_embeds", "attention_mask"]
+    generating = inspect.signature(memgen.MemGenModel.generate).parameters
+    assert list(generating) == ["self", "prompts", "max_new_tokens", "sampling", "stop_ids", "turns", "seeds", "on_ids"]
+    forward = list(inspect.signature(memgen.MemGenModel.forward).parameters)
+    assert forward[1:7] == ["input_ids", "attention_mask", "position_ids", "prompt_lengths", "turns", "labels"]

@@ -1,4 +1,4 @@
-"""The cached engine equals the naive oracle: log-probs, tokens, decisions, gradients (G2, G4, G5, G12, G14, G40, G41)."""
+"""The cached engine equals the naive oracle: log-probs, tokens, decisions, gradients."""
 
 from __future__ import annotations
 

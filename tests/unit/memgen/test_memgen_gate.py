@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_models import INFERENCE_IDS, PROMPT_IDS, VOCAB
 
 from memgen.model.gate import MASKED, gate_logits
 from memgen.stream import ReservedIds
-from tiny_models import INFERENCE_IDS, PROMPT_IDS, VOCAB
 
 RESERVED = ReservedIds(tuple(PROMPT_IDS), tuple(INFERENCE_IDS))
 TEXT = [token for token in range(VOCAB) if token not in RESERVED.all]
@@ -104,4 +104,4 @@ def test_half_precision_keeps_the_decision(case: tuple[torch.Tensor, torch.Tenso
     z = z.clamp(-4, 4)
     policy = gated((logits + shift).bfloat16(), z).float().softmax(-1)
     assert (policy[:, FIRST] - torch.sigmoid(z)).abs().max() < 0.02
-    assert gated(logits.half(), z).isfinite().all() and MASKED > torch.finfo(torch.float16).min
+    assert gated(logits.half(), z).isfinite().all() and torch.finfo(torch.float16).min < MASKED
