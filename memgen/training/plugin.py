@@ -1,0 +1,10 @@
+"""What verl loads by name: the platform's engines and rollouts, the latent model, and its engine keys.
+
+verl imports this module where ``model.external_lib`` names it, in every process that builds a model.
+"""
+
+from __future__ import annotations
+
+import memgen.model
+import memgen.training.engine
+import memupdate.platform.plugin  # noqa: F401
