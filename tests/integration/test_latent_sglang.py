@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "memgen"))
 from tiny_models import INFERENCE_IDS, PROMPT_IDS, prompts, randomise, tiny_memgen
 
 from memgen.model import MemGenModel, SamplingSettings
-from memgen.model.generation import Generated
+from memgen.model.generated import Generated
 from memgen.serving import LatentClient, ServerAnswer, export_for_sglang, http_transport
 from memupdate.platform.rollout.sglang_cpu import STUBS
 
@@ -177,8 +177,8 @@ def test_an_insertion_computes_its_block_and_no_more(server: Server) -> None:
 
 
 def test_prefix_hits_inside_a_block(server: Server) -> None:
-    """G43: the same trajectories again: every request's ids are cached to the last, which is inside a block. The block is
-    woven again from its start, and the tokens are the same."""
+    """G43: the same trajectories again: every request's ids are cached to the last, which is inside a block. The
+    block is woven again from its start, and the tokens are the same."""
     texts = prompts((21, 22, 23), seed=8)
     first = serve(server, texts, "always", max_new_tokens=30, temperature=0.0)
     again = serve(server, texts, "always", max_new_tokens=30, temperature=0.0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny_models import DELIMITERS, INFERENCE_IDS, PROMPT_IDS, STOP, tiny_memgen
 
-from memgen.model.generation import Generated
+from memgen.model.generated import Generated
 from memgen.serving import LatentClient, ServerAnswer, export_for_sglang
 from memgen.serving.client import CLOSE, FORCE
 from memgen.stream import DelimiterTable, StreamRules
