@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import json
 import logging
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import common
@@ -160,10 +160,17 @@ def training_step(variant: str, quick: bool) -> Callable[[], Any]:
 def memory_of(variant: str, quick: bool) -> None:
     """Prints how much the resident set of this process grows by in one step, MiB (in a process of its own)."""
     step = training_step(variant, quick)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # The kernel's peak is that of the parent process until it is reset.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident_mib("VmRSS")
     step()
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    sys.stdout.write(json.dumps(grown))
+    sys.stdout.write(json.dumps(resident_mib("VmHWM") - before))
+
+
+def resident_mib(field: str) -> float:
+    """This process's resident set, now (``VmRSS``) or at its peak (``VmHWM``)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":"))
 
 
 def measure_training(quick: bool, rounds: int, threads: int) -> dict[str, Any]:
@@ -189,7 +196,7 @@ def measure_training(quick: bool, rounds: int, threads: int) -> dict[str, Any]:
 
 
 def over_plain(name: str, figures: dict[str, float]) -> dict[str, float]:
-    """Ratios of the latent variants to the plain ones. (A smoke run's memory may not grow at all.)"""
+    """Ratios of the latent variants to the plain ones. (A smoke run's memory may hardly grow.)"""
     return {
         f"{kind}_over_{plain}_{name}": figures[kind] / max(figures[plain], 1e-9)
         for kind in TRAINING[2:]

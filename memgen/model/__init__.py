@@ -6,7 +6,7 @@ Importing this registers ``memgen`` with Hugging Face's Auto classes.
 from memgen.model.adapters import LoraSettings
 from memgen.model.build import build_memgen
 from memgen.model.config import MemGenConfig
-from memgen.model.generation import Generated, GeneratedBatch
+from memgen.model.generated import Generated, GeneratedBatch
 from memgen.model.modeling import MemGenModel
 from memgen.model.sampling import SamplingSettings
 from memgen.model.trigger import MemGenTrigger

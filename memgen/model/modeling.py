@@ -20,9 +20,10 @@ from memgen.model.adapters import add_adapter, is_adapter_key
 from memgen.model.config import MemGenConfig
 from memgen.model.decoder import Decoder
 from memgen.model.gate import gate_logits
-from memgen.model.generation import GeneratedBatch, Generation, OnIds
+from memgen.model.generated import GeneratedBatch, OnIds
+from memgen.model.generation import Generation
 from memgen.model.packed import ATTENTION
-from memgen.model.prompts import find_prompts, turn_of, unpack
+from memgen.model.prompts import check_prompts, find_prompts, turn_of, unpack
 from memgen.model.sampling import SamplingSettings
 from memgen.model.teacher_forcing import agreed_steps, stream_hidden, trigger_logits
 from memgen.model.trigger import MemGenTrigger
@@ -280,7 +281,7 @@ class MemGenModel(PreTrainedModel):
             FieldError: no prompts, an empty one, a reserved id in one, a number of turns or seeds other than the
                 prompts', no room in the context, or ``max_new_tokens`` below 1.
         """
-        self._check_prompts(prompts, max_new_tokens)
+        check_prompts(prompts, max_new_tokens, self.config)
         if turns is None:
             turns = [turn_of(prompt, self.config.generation_prefix_ids) for prompt in prompts]
         if seeds is None:
@@ -306,27 +307,6 @@ class MemGenModel(PreTrainedModel):
             return generation.run(prompts, turns, [torch.Generator().manual_seed(seed) for seed in seeds])
         finally:
             self.train(was_training)
-
-    def _check_prompts(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
-        if max_new_tokens < 1:
-            raise FieldError("max_new_tokens", max_new_tokens, "an integer of at least 1")
-        if not len(prompts):
-            raise FieldError("prompts", prompts, "at least one prompt")
-        for index, prompt in enumerate(prompts):
-            if not len(prompt):
-                raise FieldError(f"prompts[{index}]", prompt, "at least one id")
-            self.rules.reserved.reject_in(prompt, f"prompts[{index}]")
-            wrong = [token for token in prompt if not 0 <= token < self.config.vocab_size]
-            if wrong:
-                raise FieldError(f"prompts[{index}]", wrong[0], f"ids from 0 to {self.config.vocab_size - 1}")
-        latents = 0 if self.config.mode == "never" else self.rules.most_latents()
-        needed = max(map(len, prompts)) + max_new_tokens + latents
-        if needed > self.config.max_position_embeddings:
-            raise FieldError(
-                "max_new_tokens",
-                f"{max_new_tokens}, with a prompt of {max(map(len, prompts))} and up to {latents} latents",
-                f"together at most {self.config.max_position_embeddings}, the context",
-            )
 
     # -- checkpoints
 

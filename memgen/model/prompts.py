@@ -1,4 +1,4 @@
-"""Where a stream's prompt ends and which turn it is, from its ids; and packed batches as padded ones.
+"""Prompts: which may be generated from, where they end and which turn they open; and packed batches as padded ones.
 
 Shapes: B rows, L columns.
 """
@@ -9,7 +9,37 @@ from collections.abc import Sequence
 
 import torch
 
+from memgen.model.config import MemGenConfig
 from memupdate.errors import FieldError
+
+
+def check_prompts(prompts: Sequence[Sequence[int]], max_new_tokens: int, config: MemGenConfig) -> None:
+    """Refuses what cannot be generated from.
+
+    Raises:
+        FieldError: no prompts, an empty one, a reserved id or one beyond the vocabulary, no room in the context, or
+            ``max_new_tokens`` below 1.
+    """
+    if max_new_tokens < 1:
+        raise FieldError("max_new_tokens", max_new_tokens, "an integer of at least 1")
+    if not len(prompts):
+        raise FieldError("prompts", prompts, "at least one prompt")
+    rules = config.rules()
+    for index, prompt in enumerate(prompts):
+        if not len(prompt):
+            raise FieldError(f"prompts[{index}]", prompt, "at least one id")
+        rules.reserved.reject_in(prompt, f"prompts[{index}]")
+        wrong = [token for token in prompt if not 0 <= token < config.vocab_size]
+        if wrong:
+            raise FieldError(f"prompts[{index}]", wrong[0], f"ids from 0 to {config.vocab_size - 1}")
+    latents = 0 if config.mode == "never" else rules.most_latents()
+    longest = max(map(len, prompts))
+    if longest + max_new_tokens + latents > config.max_position_embeddings:
+        raise FieldError(
+            "max_new_tokens",
+            f"{max_new_tokens}, with a prompt of {longest} and up to {latents} latents",
+            f"together at most {config.max_position_embeddings}, the context",
+        )
 
 
 def turn_of(prompt: Sequence[int], prefix: Sequence[int]) -> int:

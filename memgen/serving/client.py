@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-from memgen.model.generation import INSERTED, NOT_ASKED, SKIPPED, Generated
+from memgen.model.generated import INSERTED, NOT_ASKED, SKIPPED, Generated
 from memgen.stream import INFERENCE, PROMPT, StreamRules
 from memupdate.errors import FieldError
 

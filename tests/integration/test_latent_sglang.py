@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "memgen"))
 from tiny_models import INFERENCE_IDS, PROMPT_IDS, prompts, randomise, tiny_memgen
 
 from memgen.model import MemGenModel, SamplingSettings
-from memgen.model.generation import Generated
+from memgen.model.generated import Generated
 from memgen.serving import LatentClient, ServerAnswer, export_for_sglang, http_transport
 from memupdate.platform.rollout.sglang_cpu import STUBS
 
@@ -107,9 +107,17 @@ def serve(server: Server, texts: list[list[int]], mode: str = "learned", **setti
 
 
 def flush(server: Server) -> None:
+    """Empties the prefix cache; SGLang refuses while a request is still being finished."""
+
     async def run() -> None:
-        async with aiohttp.ClientSession() as session, session.post(f"{server.url}/flush_cache", raise_for_status=True):
-            pass
+        end = time.monotonic() + DEADLINE_S
+        async with aiohttp.ClientSession() as session:
+            while time.monotonic() < end:
+                async with session.post(f"{server.url}/flush_cache") as answer:
+                    if answer.ok:
+                        return
+                await asyncio.sleep(0.05)
+        raise TimeoutError("the cache was never free to be flushed")
 
     asyncio.run(run())
 
@@ -161,14 +169,23 @@ def test_an_insertion_computes_its_block_and_no_more(server: Server) -> None:
     # The first request weaves the prompt's block; a later one reads the block alone: its delimiter's state was cached.
     assert computed[0] == len(text) + len(PROMPT_IDS)
     assert all(count <= len(INFERENCE_IDS) + 1 for count in computed[1:]), computed
-    cold, warm = [], []
-    for answers, empty in ((cold, True), (warm, False)):
-        if empty:
-            flush(server)
-        answers.append(repeat(server, row))
-    assert cold[0].cached_tokens == 0 and warm[0].cached_tokens >= len(row.stream) - 2 - len(INFERENCE_IDS)
-    assert cold[0].token_ids == warm[0].token_ids
-    assert abs(cold[0].log_probs[0] - warm[0].log_probs[0]) < 1e-5
+    flush(server)
+    cold, warm = repeat(server, row), repeat(server, row)
+    assert cold.cached_tokens == 0 and warm.cached_tokens == len(row.stream) - 1
+    assert cold.token_ids == warm.token_ids
+    assert abs(cold.log_probs[0] - warm.log_probs[0]) < 1e-5
+
+
+def test_prefix_hits_inside_a_block(server: Server) -> None:
+    """G43: the same trajectories again: every request's ids are cached to the last, which is inside a block. The
+    block is woven again from its start, and the tokens are the same."""
+    texts = prompts((21, 22, 23), seed=8)
+    first = serve(server, texts, "always", max_new_tokens=30, temperature=0.0)
+    again = serve(server, texts, "always", max_new_tokens=30, temperature=0.0)
+    assert [row.response_ids for row in first.rows] == [row.response_ids for row in again.rows]
+    assert sum(row.blocks for row in again.rows) >= 6
+    for length, answer in again.answers:
+        assert length - answer.cached_tokens in (len(PROMPT_IDS), len(INFERENCE_IDS), len(INFERENCE_IDS) + 1)
 
 
 def repeat(server: Server, row: Generated) -> ServerAnswer:

@@ -89,6 +89,12 @@ def test_memgen_stands_on_the_ground(room: str) -> None:
             assert allowed or first in sys.stdlib_module_names, f"{path.relative_to(ROOT)} imports {name}"
 
 
+def test_sglang_is_imported_by_the_served_classes_only() -> None:
+    for path in (ROOT / "memgen").rglob("*.py"):
+        if path.parent.name != "sglang_models":
+            assert not {name for name in imports(path) if name.split(".")[0] in HEAVY}, path
+
+
 def test_memupdate_never_imports_memgen() -> None:
     for path in (ROOT / "memupdate").rglob("*.py"):
         assert not [name for name in imports(path) if name.split(".")[0] == "memgen"], path

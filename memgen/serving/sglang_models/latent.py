@@ -31,6 +31,7 @@ class LatentMemory:
     config: Any
     lm_head: Any
     logits_processor: Any
+    latent: dict[str, torch.Tensor]
 
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Loads base and latent tensors; called again for every weight update."""
@@ -41,7 +42,7 @@ class LatentMemory:
             else:
                 base.append((name, tensor))
         super().load_weights(base)  # type: ignore[misc]
-        if not hasattr(self, "latent"):
+        if not hasattr(self, "query_V"):
             self._set_up()
         if set(latent) != set(self._expected()):
             missing = sorted(set(self._expected()) ^ set(latent))[:5]
@@ -54,7 +55,6 @@ class LatentMemory:
     def _set_up(self) -> None:
         settings, device = self.config.memgen, next(self.model.parameters()).device
         prompt, inference = settings["prompt_ids"], settings["inference_ids"]
-        self.latent: dict[str, torch.Tensor] = {}
         self.prompt_first, self.inference_first = prompt[0], inference[0]
         self.reserved = torch.tensor(prompt + inference, device=device)
         vocabulary = self.config.vocab_size

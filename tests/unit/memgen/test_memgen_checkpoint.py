@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tiny_models import prompts, randomise, tiny_base, tiny_memgen
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from memgen.model import LoraSettings, MemGenConfig, MemGenModel, build_memgen
+from memgen.stream import weave_text
 from memupdate.errors import DataError, FieldError
 
 
@@ -81,6 +83,35 @@ def edit(file: Path, change: str) -> None:
     else:
         tensors[key] = torch.cat([tensors[key], tensors[key]])
     save_file(tensors, file, metadata={"format": "pt"})
+
+
+def test_training_goes_on_from_a_checkpoint_exactly(tmp_path: Path) -> None:
+    """G24: model and optimiser saved after two steps: the next two are those of a run that was not cut."""
+    rows = torch.tensor([weave_text(tiny_memgen().rules, *prompts((5, 20)))])
+
+    def steps(model: MemGenModel, optimiser: torch.optim.Optimizer, count: int) -> None:
+        for _ in range(count):
+            loss = model(rows, prompt_lengths=torch.tensor([5]), labels=rows).loss
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+    def adam(model: MemGenModel) -> torch.optim.Optimizer:
+        return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+
+    uncut = tiny_memgen(weaver="paper")
+    optimiser = adam(uncut)
+    steps(uncut, optimiser, 2)
+    uncut.save_pretrained(tmp_path)
+    kept = copy.deepcopy(optimiser.state_dict())
+    steps(uncut, optimiser, 2)
+    resumed = AutoModelForCausalLM.from_pretrained(tmp_path)
+    optimiser = adam(resumed)
+    optimiser.load_state_dict(kept)
+    steps(resumed, optimiser, 2)
+    for name, parameter in uncut.named_parameters():
+        torch.testing.assert_close(resumed.get_parameter(name), parameter, atol=1e-6, rtol=0)
+    assert uncut.parameter_digest(None) == resumed.parameter_digest(None)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "weaver_adapter/adapter_model.safetensors"])

@@ -10,7 +10,7 @@ from tiny_models import DELIMITERS, INFERENCE_IDS, PROMPT_IDS, STOP, prompts, ti
 from torch import nn
 
 from memgen.model import MemGenModel, SamplingSettings
-from memgen.model.generation import INSERTED, NOT_ASKED, SKIPPED, Generated
+from memgen.model.generated import INSERTED, NOT_ASKED, SKIPPED, Generated
 from memgen.model.sampling import Sampler
 from memgen.stream import ReservedIds, check_stream
 from memupdate.errors import FieldError
