@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from memupdate.errors import DataError, FieldError
@@ -38,7 +38,7 @@ class Model:
     """The model: made around ``reasoner``, or read from ``load_model_path``.
 
     Attributes:
-        reasoner: Hugging Face folder or name of the causal LM.
+        reasoner: Hugging Face folder or name of the causal LM; not read where ``load_model_path`` is given.
         load_model_path: a MemGen checkpoint to go on from. The other keys must then say what it is, and ``mode`` is
             set anew.
         weaver_base, trigger_base: models of their own for a ``paper`` weaver and trigger; null shares the reasoner's.
@@ -46,7 +46,7 @@ class Model:
         The rest: see :func:`memgen.model.build_memgen`.
     """
 
-    reasoner: str = MISSING
+    reasoner: str | None = None
     load_model_path: str | None = None
     weaver: str = "shared"
     trigger: str = "head"
@@ -78,7 +78,7 @@ class Dataset:
     """
 
     format: str = "instruction"
-    train_file: str = MISSING
+    train_file: str | None = None
     test_file: str | None = None
     valid_ratio: float = 0.1
     max_length: int = 1024
@@ -146,7 +146,7 @@ class Run:
     mode: str = "train"
     stage: str = "weaver"
     method: str = "sft"
-    output_dir: str = MISSING
+    output_dir: str | None = None
     seed: int = 42
     device: str = "cpu"
     dtype: str = "fp32"
@@ -173,6 +173,12 @@ CHOICES = {
     "run.dtype": DTYPES,
     "run.sft.lr_scheduler_type": ("cosine", "constant"),
     "dataset.format": FORMATS,
+}
+# What has no default, by run.mode.
+NEEDED = {
+    "train": ("dataset.train_file", "run.output_dir"),
+    "evaluate": ("dataset.test_file", "run.output_dir"),
+    "generate": (),
 }
 AT_LEAST_ONE = (
     *("run.ranks", "run.threads", "run.sft.epochs", "run.sft.batch_size", "run.sft.micro_batch_size"),
@@ -204,9 +210,6 @@ def read_settings(path: Path, options: Sequence[str] = ()) -> Settings:
         for part in reversed(key.split(".")):
             nested = {part: nested}
         _merge(merged, nested)
-    missing = sorted(OmegaConf.missing_keys(merged))
-    if missing:
-        raise FieldError(missing[0], None, f"a value: {path.name} leaves it to --options {missing[0]} VALUE")
     settings: Any = OmegaConf.to_object(merged)
     assert isinstance(settings, Settings)
     check(settings)
@@ -261,6 +264,12 @@ def check(settings: Settings) -> None:
         raise FieldError("run.sft.warmup_ratio", run.sft.warmup_ratio, "a number in [0, 1]")
     if run.sft.batch_size % run.ranks:
         raise FieldError("run.sft.batch_size", run.sft.batch_size, f"a multiple of run.ranks, {run.ranks}")
+    needed = NEEDED[run.mode]
+    if settings.model.load_model_path is None:
+        needed = ("model.reasoner", *needed)
+    for key in needed:
+        if OmegaConf.select(values, key) is None:
+            raise FieldError(key, None, f"a value, which {run.mode} needs: --options {key} VALUE")
     if run.mode == "train" and settings.model.mode == "never":
         raise FieldError("model.mode", "never", "always or learned in training: never has no latents to train")
 
@@ -286,7 +295,7 @@ def _leaves(given: Mapping[str, Any], path: str, schema: DictConfig) -> Iterator
             near = difflib.get_close_matches(key, list(_keys(OmegaConf.structured(Settings), "")), n=1)
             hint = f"; near: {near[0]}" if near else ""
             raise FieldError(key, value, f"keys of {path or 'the settings'}: {', '.join(map(str, schema))}{hint}")
-        below = None if OmegaConf.is_missing(schema, name) else schema[name]
+        below = schema[name]
         if isinstance(below, DictConfig):
             if not isinstance(value, Mapping):
                 raise FieldError(key, value, f"a section with keys of {', '.join(map(str, below))}")
@@ -298,7 +307,7 @@ def _leaves(given: Mapping[str, Any], path: str, schema: DictConfig) -> Iterator
 def _keys(schema: DictConfig, path: str) -> Iterator[str]:
     for name in schema:
         key = f"{path}.{name}" if path else str(name)
-        below = None if OmegaConf.is_missing(schema, name) else schema[name]
+        below = schema[name]
         if isinstance(below, DictConfig):
             yield from _keys(below, key)
         else:

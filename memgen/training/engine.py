@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from transformers import AutoModel
 from verl.utils.fsdp_utils import get_fsdp_full_state_dict
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from memgen.model import MemGenModel
+from memgen.model import MemGenConfig, MemGenModel
 from memupdate.platform.plugin import CPUEngineMixin
 
 WEAVER_KEY = "memgen_weaver"
+
+# verl picks the Auto class by the architecture's name: AutoModelForCausalLM only for names that say so.
+AutoModel.register(MemGenConfig, MemGenModel)
 
 
 class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
