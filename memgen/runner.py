@@ -82,7 +82,9 @@ class MemGenRunner:
         if not path.is_file():
             return False
         earlier = json.loads(path.read_text())
-        differing = sorted(_differences(earlier, as_dict(self.settings), ""))
+        mine = as_dict(self.settings)
+        mine["run"]["output_dir"] = earlier["run"]["output_dir"]  # a folder may have been moved
+        differing = sorted(_differences(earlier, mine, ""))
         if differing:
             key, then, now = differing[0]
             raise FieldError(key, now, f"{then}, as in the run that {self.folder} holds; or another run.output_dir")
@@ -169,7 +171,9 @@ class MemGenRunner:
         for name in ("weaver", "trigger"):
             given = _lora(getattr(wanted, f"{name}_lora"))
             if given != config.lora(name):
-                raise FieldError(f"model.{name}_lora", given, f"{config.lora(name)}, as {wanted.load_model_path} has it")
+                raise FieldError(
+                    f"model.{name}_lora", given, f"{config.lora(name)}, as {wanted.load_model_path} has it"
+                )
         if table != config.rules().delimiters:
             raise FieldError("model.delimiters", wanted.delimiters, f"those of {wanted.load_model_path}")
 
@@ -223,7 +227,7 @@ class MemGenRunner:
         run = self.settings.run
         if run.device == "cpu":
             torch.set_num_threads(run.threads)
-        return model.to(run.device, DTYPES[run.dtype]).eval(), tokenizer  # type: ignore[call-arg,arg-type]
+        return model.to(run.device, DTYPES[run.dtype]).eval(), tokenizer  # type: ignore[arg-type]
 
     def _answers(
         self, model: MemGenModel, tokenizer: Any, examples: Sequence[Example]

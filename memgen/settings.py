@@ -68,8 +68,8 @@ class Dataset:
     """The examples, in local files.
 
     Attributes:
-        format: ``instruction`` (``prompt``, ``completion``), ``conversation`` (``messages``) or ``gsm8k`` (``question``,
-            ``answer``): one JSON object a line.
+        format: one JSON object a line: ``instruction`` (``prompt``, ``completion``), ``conversation`` (``messages``) or
+            ``gsm8k`` (``question``, ``answer``).
         train_file: what is trained on.
         test_file: what ``evaluate`` runs over; null where it is not needed.
         valid_ratio: share of the training examples that is held out and measured, 0 for none.
@@ -305,8 +305,8 @@ def _leaves(given: Mapping[str, Any], path: str, schema: DictConfig) -> Iterator
 
 
 def _keys(schema: DictConfig, path: str) -> Iterator[str]:
-    for name in schema:
-        key = f"{path}.{name}" if path else str(name)
+    for name in map(str, schema):
+        key = f"{path}.{name}" if path else name
         below = schema[name]
         if isinstance(below, DictConfig):
             yield from _keys(below, key)

@@ -21,7 +21,10 @@ class WovenStreams(Dataset):
 
         Args:
             parquet_files: one file.
-            tokenizer, config, processor, max_samples: verl's; the file holds all that is needed.
+            tokenizer: verl's, not needed: the file holds ids.
+            config: verl's, likewise.
+            processor: verl's, likewise.
+            max_samples: verl's, likewise.
         """
         self.rows = read_rows(Path(parquet_files))
 

@@ -5,6 +5,5 @@ verl imports this module where ``model.external_lib`` names it, in every process
 
 from __future__ import annotations
 
-import memgen.model
-import memgen.training.engine
+import memgen.training.engine  # noqa: F401
 import memupdate.platform.plugin  # noqa: F401

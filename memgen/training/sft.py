@@ -19,7 +19,7 @@ class WeaverSFTTrainer(SFTTrainer):
     """Stock but for the engine's key, which verl fixes, and the model that it leaves in ``model/`` at the end."""
 
     def _build_engine(self) -> None:
-        self.loss_fn = partial(sft_loss, config=None)
+        self.loss_fn = partial(sft_loss, config=None)  # type: ignore[arg-type]  # as verl's own trainer does
         self.training_client = TrainingWorker(
             config=TrainingWorkerConfig(
                 model_type=WEAVER_KEY,
