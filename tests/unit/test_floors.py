@@ -91,8 +91,27 @@ def test_memgen_stands_on_the_ground(room: str) -> None:
 
 def test_sglang_is_imported_by_the_served_classes_only() -> None:
     for path in (ROOT / "memgen").rglob("*.py"):
-        if path.parent.name != "sglang_models":
+        if path.parent.name not in ("sglang_models", "training"):
             assert not {name for name in imports(path) if name.split(".")[0] in HEAVY}, path
+
+
+# What memgen's other rooms and files may import of this project.
+UPPER = {
+    "data": {"memgen.data", "memgen.stream", "memupdate.errors"},
+    "settings.py": {"memupdate.errors"},
+    "training": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memupdate"},
+    "runner.py": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memupdate"},
+    "cli.py": {"memgen.runner", "memgen.settings", "memupdate.errors"},
+}
+
+
+@pytest.mark.parametrize("place", sorted(UPPER))
+def test_memgen_s_upper_rooms_import_lower_ones_only(place: str) -> None:
+    where = ROOT / "memgen" / place
+    for path in [where] if where.is_file() else where.rglob("*.py"):
+        for name in imports(path):
+            if name.split(".")[0] in ("memgen", "memupdate"):
+                assert any(name == one or name.startswith(one + ".") for one in UPPER[place]), f"{path} imports {name}"
 
 
 def test_memupdate_never_imports_memgen() -> None:
@@ -142,7 +161,7 @@ def test_public_signatures_of_memgen_are_locked() -> None:
 
     import memgen
 
-    assert set(memgen.__all__) == {"MemGenConfig", "MemGenModel", "MemGenTrigger", "MemGenWeaver"}
+    assert set(memgen.__all__) == {"MemGenConfig", "MemGenModel", "MemGenRunner", "MemGenTrigger", "MemGenWeaver"}
     for method in (memgen.MemGenWeaver.augment_prompt, memgen.MemGenWeaver.augment_inference):
         assert list(inspect.signature(method).parameters) == ["self", "inputs_embeds", "attention_mask"]
     generating = inspect.signature(memgen.MemGenModel.generate).parameters
