@@ -1,0 +1,1 @@
+"""What trains MemGen on verl, through ``memupdate.platform``."""
