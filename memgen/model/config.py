@@ -20,8 +20,11 @@ from memgen.model.weaver import WEAVERS
 from memgen.stream import DelimiterTable, ReservedIds, StreamRules
 from memupdate.errors import FieldError
 
-# What Hugging Face's loaders pass beside a config's fields.
-FROM_HUGGING_FACE = {"model_type", "name_or_path", "attn_implementation"}
+# The parts that can be trained.
+COMPONENTS = ("weaver", "trigger")
+TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+# What Hugging Face's loaders pass beside a config's fields, and what trainers add to any causal LM's config.
+FROM_HUGGING_FACE = {"model_type", "name_or_path", "attn_implementation", *TOKEN_IDS}
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
@@ -49,6 +52,8 @@ class MemGenConfig(PreTrainedConfig):
             number tells the turn. Needed where ``forward`` gets no prompt lengths.
         temperature: what a trainer divides logits by, and the default of generation.
         weaver_lora, trigger_lora: :class:`memgen.model.adapters.LoraSettings`, as dictionaries.
+        trainable: which of ``weaver`` and ``trigger`` are trainable in a model just made or loaded (the stage of
+            training); everything else is frozen.
         tokenizer_digest: hash of the tokenizer's vocabulary, "" where unknown.
     """
 
@@ -76,6 +81,7 @@ class MemGenConfig(PreTrainedConfig):
     temperature: float | int = 1.0
     weaver_lora: dict | None = None
     trigger_lora: dict | None = None
+    trainable: list[str] | tuple[str, ...] = COMPONENTS
     tokenizer_digest: str = ""
     tie_word_embeddings: bool = False
 
@@ -89,7 +95,7 @@ class MemGenConfig(PreTrainedConfig):
                 given = AutoConfig.for_model(**given)
                 setattr(self, name, given)
         for name in get_annotations(type(self)):
-            if name.endswith("_ids"):
+            if name.endswith("_ids") or name == "trainable":
                 setattr(self, name, list(getattr(self, name)))
         for name in ("weaver_lora", "trigger_lora"):
             settings = asdict(_lora(name, getattr(self, name)))
@@ -113,6 +119,8 @@ class MemGenConfig(PreTrainedConfig):
         ):
             if value not in allowed:
                 raise FieldError(field, value, ", ".join(allowed))
+        if not set(self.trainable) <= set(COMPONENTS):
+            raise FieldError("trainable", self.trainable, f"some of {', '.join(COMPONENTS)}")
         if not self.temperature > 0:
             raise FieldError("temperature", self.temperature, "a number above 0 (generation alone can be greedy)")
         if self.weaver == "shared" and self.weaver_config is not None:

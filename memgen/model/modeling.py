@@ -17,7 +17,7 @@ from memgen.model import trigger as trigger_module
 from memgen.model import weaver as weaver_module
 from memgen.model.adapter_files import check_keys, load_adapter, save_adapter
 from memgen.model.adapters import add_adapter, is_adapter_key
-from memgen.model.config import MemGenConfig
+from memgen.model.config import COMPONENTS, MemGenConfig
 from memgen.model.decoder import Decoder
 from memgen.model.gate import gate_logits
 from memgen.model.generated import GeneratedBatch, OnIds
@@ -32,10 +32,8 @@ from memgen.stream import StreamPlan
 from memgen.stream.rules import IdTables
 from memupdate.errors import FieldError
 
-COMPONENTS = ("weaver", "trigger")
 
-
-class MemGenModel(PreTrainedModel):
+class MemGenForCausalLM(PreTrainedModel):
     """Hugging Face model over streams of text and latents.
 
     ``forward`` is teacher-forced and differentiable, :meth:`generate` is not. Only weaver and trigger can be trained;
@@ -90,7 +88,7 @@ class MemGenModel(PreTrainedModel):
             for module in self.modules():
                 module._is_hf_initialized = True  # type: ignore[assignment]
         self.post_init()
-        self.train_only(*COMPONENTS)
+        self.train_only(*config.trainable)
 
     # -- what is trained
 
@@ -356,8 +354,11 @@ class MemGenModel(PreTrainedModel):
         check_keys(where, missing=set(info["missing_keys"]), extra=set(info["unexpected_keys"]))
         for name, _, decoder in model._adapters():
             load_adapter(Path(pretrained_model_name_or_path) / f"{name}_adapter", decoder, name)
-        model.train_only(*COMPONENTS)
+        model.train_only(*model.config.trainable)
         return (model, info) if wants_info else model
 
 
-AutoModelForCausalLM.register(MemGenConfig, MemGenModel)
+# The public name. The class has the other one because tools, verl among them, tell a causal LM by its class's name.
+MemGenModel = MemGenForCausalLM
+
+AutoModelForCausalLM.register(MemGenConfig, MemGenForCausalLM)

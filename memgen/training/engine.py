@@ -1,40 +1,34 @@
-"""verl's FSDP engine for a latent model, under one key for each stage: it trains one component, the rest is frozen."""
+"""verl's FSDP engine for a latent model: steps that repeat after a restart, and an export of the whole model."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from transformers import AutoModel
 from verl.utils.fsdp_utils import get_fsdp_full_state_dict
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from memgen.model import MemGenConfig, MemGenModel
+from memgen.model import MemGenModel
 from memupdate.platform.plugin import CPUEngineMixin
 
-WEAVER_KEY = "memgen_weaver"
-
-# verl picks the Auto class by the architecture's name: AutoModelForCausalLM only for names that say so.
-AutoModel.register(MemGenConfig, MemGenModel)
+ENGINE = "memgen"
 
 
+@EngineRegistry.register(model_type=ENGINE, backend=["fsdp2"], device=["cpu", "cuda"])
 class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
-    """Trains the components of :attr:`trained` of a :class:`MemGenModel`."""
-
-    trained: ClassVar[tuple[str, ...]]
+    """Trains the components that ``trainable`` of the model's config names; the rest is frozen."""
 
     def _build_module(self) -> MemGenModel:
         config = self.model_config
-        key, config.model_type = config.model_type, "language_model"  # the only two that verl's method knows
+        key, config.model_type = config.model_type, "language_model"  # verl's method knows that and "value_model"
         try:
             module = super()._build_module()
         finally:
             config.model_type = key
         assert isinstance(module, MemGenModel)
-        module.train_only(*self.trained)
         return module
 
     def train_batch(self, data: Any, loss_function: Any) -> Any:
@@ -47,10 +41,7 @@ class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
         return super().train_batch(data, loss_function)
 
     def export(self, folder: Path) -> None:
-        """Writes the model in Hugging Face layout, gathered from all ranks; ``folder`` appears when it is whole.
-
-        verl's own export picks a class by the name of the architecture and knows none of other names.
-        """
+        """Writes model and tokenizer in Hugging Face layout, gathered from all ranks; appears when it is whole."""
         state = get_fsdp_full_state_dict(self.module, offload_to_cpu=True, rank0_only=True)
         if self.rank == 0:
             partial = folder.with_name(folder.name + ".partial")
@@ -60,10 +51,3 @@ class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
             shutil.rmtree(folder, ignore_errors=True)
             partial.rename(folder)
         torch.distributed.barrier()
-
-
-@EngineRegistry.register(model_type=WEAVER_KEY, backend=["fsdp2"], device=["cpu", "cuda"])
-class WeaverEngine(LatentEngine):
-    """The weaver's stage."""
-
-    trained = ("weaver",)

@@ -11,7 +11,7 @@ from verl.trainer.sft_trainer import SFTTrainer
 from verl.workers.engine_workers import TrainingWorker, TrainingWorkerConfig
 from verl.workers.utils.losses import sft_loss
 
-from memgen.training.engine import WEAVER_KEY
+from memgen.training.engine import ENGINE
 from memupdate.platform.sft import process_group
 
 
@@ -22,7 +22,7 @@ class WeaverSFTTrainer(SFTTrainer):
         self.loss_fn = partial(sft_loss, config=None)  # type: ignore[arg-type]  # as verl's own trainer does
         self.training_client = TrainingWorker(
             config=TrainingWorkerConfig(
-                model_type=WEAVER_KEY,
+                model_type=ENGINE,
                 model_config=self.model_config,
                 engine_config=self.engine_config,
                 optimizer_config=self.optimizer_config,

@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from tiny_latent_run import conversations, copy_task, write_base, write_lines
 from transformers import AutoModelForCausalLM
 
+from memgen.example import conversations, copy_task, write_base, write_lines
 from memgen.model import MemGenModel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +94,7 @@ def test_g17_g1_g22_only_the_weaver_learns(trained: Path) -> None:
     it (LoRA, queries, norms, scales, projections) has moved."""
     found = losses(trained)
     assert len(found) == 8
-    assert found[-1] < 0.8 * found[0]
+    assert sum(found[-2:]) < 0.9 * sum(found[:2])
     before = MemGenModel.from_pretrained(trained / "initial")
     after = MemGenModel.from_pretrained(trained / "model")
     assert before.parameter_digest(None) == after.parameter_digest(None)

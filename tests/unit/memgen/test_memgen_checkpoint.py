@@ -184,6 +184,7 @@ def test_built_around_a_reasoner_and_its_tokenizer(tmp_path: Path) -> None:
         ({"prompt_ids": []}, "prompt_ids"),
         ({"inference_ids": [160]}, "prompt_ids, inference_ids or delimiter_ids"),
         ({"delimiter_ids": [152]}, "delimiter_ids"),
+        ({"trainable": ["reasoner"]}, "trainable"),
         ({"weaver_lora": {"rnk": 3}}, "weaver_lora"),
         ({"weaver_lora": {"rank": 0}}, "rank"),
         ({"trigger_config": tiny_base("qwen2").config}, "trigger_config"),

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_latent_run import chat_tokenizer, conversations, copy_task, write_lines
 
 from memgen.data import WovenRow, generation_prefix, read_examples, read_rows, weave_examples, write_rows
 from memgen.data.examples import split_examples
+from memgen.example import chat_tokenizer, conversations, copy_task, write_lines
 from memgen.stream import DelimiterTable, ReservedIds, StreamRules
 from memupdate.errors import DataError, FieldError
 
