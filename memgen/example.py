@@ -1,4 +1,4 @@
-"""``python -m memgen.example FOLDER``: a tiny model, a small task and settings, to try the commands and to test them."""
+"""``python -m memgen.example FOLDER``: a tiny model, a small task and settings, to try the commands with."""
 
 from __future__ import annotations
 

@@ -90,3 +90,10 @@ def test_g34_every_entry_point_refuses_alike(command: list[str]) -> None:
     done = subprocess.run([sys.executable, *command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "run.sft.epoch: got 3; allowed: keys of run.sft: epochs" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["weaver_train.sh", "eval.sh"])
+def test_a_script_without_a_data_set_explains_itself(name: str) -> None:
+    done = subprocess.run(["bash", str(ROOT / "scripts" / name)], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert f"bash scripts/{name} DATASET" in done.stderr
