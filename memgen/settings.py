@@ -38,7 +38,8 @@ class Model:
     """The model: made around ``reasoner``, or read from ``load_model_path``.
 
     Attributes:
-        reasoner: Hugging Face folder or name of the causal LM; not read where ``load_model_path`` is given.
+        reasoner: Hugging Face folder or name of the causal LM. Neither it nor the other bases are read where
+            ``load_model_path`` is given.
         load_model_path: a MemGen checkpoint to go on from. The other keys must then say what it is, and ``mode`` is
             set anew.
         weaver_base, trigger_base: models of their own for a ``paper`` weaver and trigger; null shares the reasoner's.
@@ -72,7 +73,7 @@ class Dataset:
             ``gsm8k`` (``question``, ``answer``).
         train_file: what is trained on.
         test_file: what ``evaluate`` runs over; null where it is not needed.
-        valid_ratio: share of the training examples that is held out and measured, 0 for none.
+        valid_ratio: share of the training examples that is held out and measured (in whole batches), 0 for none.
         max_length: items of a stream at most, latents included; a longer one is an error.
         limit: examples read of each file at most; null for all.
     """

@@ -71,7 +71,6 @@ def verl_config(settings: Settings, initial: Path, folder: Path, held_out: bool)
         "model.path": initial,
         "model.enable_gradient_checkpointing": sft.gradient_checkpointing,
         "engine.seed": run.seed,
-        "engine.dtype": {"fp32": "float32", "bf16": "bfloat16"}[run.dtype],
         "+engine.mixed_precision": f"{{param_dtype:{run.dtype},reduce_dtype:fp32,buffer_dtype:fp32}}",
         "optim.lr": sft.lr,
         "optim.lr_scheduler_type": sft.lr_scheduler_type,

@@ -12,11 +12,12 @@ from verl.workers.engine_workers import TrainingWorker, TrainingWorkerConfig
 from verl.workers.utils.losses import sft_loss
 
 from memgen.training.engine import ENGINE
+from memgen.training.loader import StepLoader
 from memupdate.platform.sft import process_group
 
 
 class WeaverSFTTrainer(SFTTrainer):
-    """Stock but for the engine's key, which verl fixes, and the model that it leaves in ``model/`` at the end."""
+    """Stock but for the engine's key, which verl fixes, the order of training, and the model in ``model/`` at the end."""
 
     def _build_engine(self) -> None:
         self.loss_fn = partial(sft_loss, config=None)  # type: ignore[arg-type]  # as verl's own trainer does
@@ -32,6 +33,17 @@ class WeaverSFTTrainer(SFTTrainer):
         )
         self.training_client.set_loss_fn(loss_fn=self.loss_fn)
         self.engine = self.training_client.engine
+
+    def _build_dataloader(self) -> None:
+        super()._build_dataloader()
+        self.train_dataloader = StepLoader(
+            self.train_dataset,
+            batch_size=self.config.data.train_batch_size,
+            seed=self.config.trainer.seed,
+            collate=self.collate_fn,
+            rank=self.engine.get_data_parallel_rank(),
+            ranks=self.engine.get_data_parallel_size(),
+        )
 
     def fit(self) -> None:
         """Trains to the last step, if it is not done, and exports the model."""
