@@ -17,7 +17,7 @@ from memupdate.platform.sft import process_group
 
 
 class WeaverSFTTrainer(SFTTrainer):
-    """Stock but for the engine's key, which verl fixes, the order of training, and the model in ``model/`` at the end."""
+    """Stock but for the engine's key, which verl fixes, the order of training, and ``model/`` at the end."""
 
     def _build_engine(self) -> None:
         self.loss_fn = partial(sft_loss, config=None)  # type: ignore[arg-type]  # as verl's own trainer does

@@ -43,9 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("served")
     model = tiny_memgen(max_inference_aug_num=3, base={"head_dim": 16, "max_position_embeddings": 512})
     export_for_sglang(model, folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = f"""{sys.executable} -m sglang.launch_server --model-path {folder} --skip-tokenizer-init --device cpu
         --dtype float32 --attention-backend torch_native --sampling-backend pytorch --disable-overlap-schedule
         --max-total-tokens 4096 --max-running-requests 32 --chunked-prefill-size -1 --mem-fraction-static 0.3
@@ -63,8 +61,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         asyncio.run(wait_until_up(url, process, folder / "log.txt"))
         yield Server(url, model, folder)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def free_port() -> int:
+    """A free port below 50000: SGLang adds 10000 to it for another of its own."""
+    for port in range(20000 + os.getpid() % 20000, 50000):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) and probe.connect_ex(("127.0.0.1", port + 10000)):
+                return port
+    raise RuntimeError("no free port between 20000 and 50000")
 
 
 async def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
