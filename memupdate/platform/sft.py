@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 
-def run(config: DictConfig) -> None:
-    """Trains as configured; the model is saved in ``trainer.default_local_dir/global_step_N/huggingface``."""
-    from verl.trainer.sft_trainer import SFTTrainer
+@contextmanager
+def process_group() -> Iterator[None]:
+    """The process group of a torchrun process, on the device that verl found."""
     from verl.utils.device import get_device_name
     from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
@@ -21,8 +23,16 @@ def run(config: DictConfig) -> None:
         torch.distributed.init_process_group(backend="cpu:gloo")
     else:
         initialize_global_process_group()
-    SFTTrainer(config=config).fit()
+    yield
     destroy_global_process_group()
+
+
+def run(config: DictConfig) -> None:
+    """Trains as configured; the model is saved in ``trainer.default_local_dir/global_step_N/huggingface``."""
+    from verl.trainer.sft_trainer import SFTTrainer
+
+    with process_group():
+        SFTTrainer(config=config).fit()
 
 
 if __name__ == "__main__":

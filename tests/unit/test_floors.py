@@ -62,7 +62,7 @@ def test_engines_are_touched_in_their_rooms_only(room: str) -> None:
 
 
 def test_the_ground_floor_loads_without_the_engines() -> None:
-    rooms = "memupdate.memory, memupdate.data.preprocess_locomo, memupdate.evaluation.report, memupdate.rewards"
+    rooms = "memupdate.memory, memupdate.data.preprocess_locomo, memupdate.evaluation.report, memupdate.rewards, memgen"
     code = f"import {rooms}, sys; print(sorted({sorted(HEAVY)!r} & sys.modules.keys()))".replace(
         f"{sorted(HEAVY)!r}", f"set({sorted(HEAVY)!r})"
     )
@@ -76,6 +76,56 @@ def test_the_faces_run_without_the_engines() -> None:
     code = f"from memupdate.integrations import {faces}; import sys; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# What memgen's ground floor may import of this project and of the field. memupdate gives its errors alone.
+GROUND = {
+    "stream": {"memgen.stream", "memupdate.errors", "torch"},
+    "model": {
+        *("memgen.stream", "memgen.model", "memupdate.errors"),
+        *("torch", "transformers", "peft", "safetensors", "huggingface_hub"),
+    },
+}
+
+
+@pytest.mark.parametrize("room", sorted(GROUND))
+def test_memgen_stands_on_the_ground(room: str) -> None:
+    """G35: the latent model needs torch, transformers and peft: no Ray, verl, SGLang or flash-attention."""
+    for path in (ROOT / "memgen" / room).rglob("*.py"):
+        for name in imports(path):
+            first = name.split(".")[0]
+            allowed = any(name == one or name.startswith(one + ".") for one in GROUND[room])
+            assert allowed or first in sys.stdlib_module_names, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_sglang_is_imported_by_the_served_classes_only() -> None:
+    for path in (ROOT / "memgen").rglob("*.py"):
+        if path.parent.name not in ("sglang_models", "training"):
+            assert not {name for name in imports(path) if name.split(".")[0] in HEAVY}, path
+
+
+# What memgen's other rooms and files may import of this project.
+UPPER = {
+    "data": {"memgen.data", "memgen.stream", "memupdate.errors"},
+    "settings.py": {"memupdate.errors"},
+    "training": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memupdate"},
+    "runner.py": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memupdate"},
+    "cli.py": {"memgen.runner", "memgen.settings", "memupdate.errors"},
+}
+
+
+@pytest.mark.parametrize("place", sorted(UPPER))
+def test_memgen_s_upper_rooms_import_lower_ones_only(place: str) -> None:
+    where = ROOT / "memgen" / place
+    for path in [where] if where.is_file() else where.rglob("*.py"):
+        for name in imports(path):
+            if name.split(".")[0] in ("memgen", "memupdate"):
+                assert any(name == one or name.startswith(one + ".") for one in UPPER[place]), f"{path} imports {name}"
+
+
+def test_memupdate_never_imports_memgen() -> None:
+    for path in (ROOT / "memupdate").rglob("*.py"):
+        assert not [name for name in imports(path) if name.split(".")[0] == "memgen"], path
 
 
 def test_public_signatures_are_locked() -> None:
@@ -113,3 +163,17 @@ def test_public_signatures_are_locked() -> None:
     for name in ("Search", "Manage", "Delete", "Sample", "Merge", "Split"):
         assert inspect.isclass(getattr(tools, f"{name}MemoryTool"))
     assert inspect.isclass(rewards.MemoryRewardManager)
+
+
+def test_public_signatures_of_memgen_are_locked() -> None:
+    import inspect
+
+    import memgen
+
+    assert set(memgen.__all__) == {"MemGenConfig", "MemGenModel", "MemGenRunner", "MemGenTrigger", "MemGenWeaver"}
+    for method in (memgen.MemGenWeaver.augment_prompt, memgen.MemGenWeaver.augment_inference):
+        assert list(inspect.signature(method).parameters) == ["self", "inputs_embeds", "attention_mask"]
+    generating = inspect.signature(memgen.MemGenModel.generate).parameters
+    assert list(generating) == ["self", "prompts", "max_new_tokens", "sampling", "stop_ids", "turns", "seeds", "on_ids"]
+    forward = list(inspect.signature(memgen.MemGenModel.forward).parameters)
+    assert forward[1:7] == ["input_ids", "attention_mask", "position_ids", "prompt_lengths", "turns", "labels"]

@@ -1,0 +1,77 @@
+"""``python -m memgen.cli``: train, evaluate, generate. Wrong input ends with exit code 2 and what is allowed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from memupdate.errors import MemupdateError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    root = argparse.ArgumentParser(prog="memgen", description="Latent memory for a frozen language model.")
+    commands = root.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("train", "train the weaver on supervised examples; the same command goes on with a run that was stopped"),
+        ("evaluate", "answer the test file: a line for each example, and a summary"),
+        ("generate", "answer questions given with --prompt"),
+        ("run", "what run.mode says"),
+    ):
+        command = commands.add_parser(name, help=text)
+        add_settings(command)
+        if name in ("generate", "run"):
+            command.add_argument("--prompt", action="append", default=[], help="a question; may be repeated")
+    return root
+
+
+def add_settings(command: argparse.ArgumentParser) -> None:
+    """The two options that all entry points share."""
+    command.add_argument("--cfg-path", type=Path, required=True, help="a file of configs/latent_memory/")
+    command.add_argument("--options", nargs="*", default=[], metavar="K V", help="settings to change: k v or k=v")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs a command."""
+    from memgen.settings import read_settings
+
+    words = list(options.options)
+    if options.command != "run":
+        words.append(f"run.mode={options.command}")
+    settings = read_settings(options.cfg_path, words)
+    if settings.run.mode == "generate" and not options.prompt:
+        parser().error("generate needs at least one --prompt")
+    # After the settings: this import takes seconds.
+    from memgen.runner import MemGenRunner
+
+    runner = MemGenRunner(settings)
+    if settings.run.mode == "train":
+        sys.stdout.write(f"{runner.train()}\n")
+    elif settings.run.mode == "evaluate":
+        sys.stdout.write(json.dumps(runner.evaluate(), indent=1) + "\n")
+    else:
+        for answer in runner.generate(options.prompt):
+            sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit code."""
+    logging.basicConfig(level=os.environ.get("MEMUPDATE_LOG_LEVEL", "INFO"), format="%(message)s")
+    for noisy in ("httpx", "verl", "numexpr"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    options = parser().parse_args(arguments)
+    try:
+        return run(options)
+    except MemupdateError as error:
+        sys.stderr.write(f"memgen: {error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What plugs the latent model into the platform: engine keys and supervised training."""

@@ -1,0 +1,41 @@
+"""The data set that verl's SFT trainer is given: woven streams."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from memgen.data import read_rows
+
+
+class WovenStreams(Dataset):
+    """Streams of a parquet file of :func:`memgen.data.write_rows`, in its order."""
+
+    def __init__(
+        self, parquet_files: str, tokenizer: Any, config: Any, processor: Any = None, max_samples: int = -1
+    ) -> None:
+        """Reads the file.
+
+        Args:
+            parquet_files: one file.
+            tokenizer: verl's, not needed: the file holds ids.
+            config: verl's, likewise.
+            processor: verl's, likewise.
+            max_samples: verl's, likewise.
+        """
+        self.rows = read_rows(Path(parquet_files))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """``input_ids``, ``position_ids`` and ``loss_mask``, each (L,)."""
+        row = self.rows[index]
+        return {
+            "input_ids": torch.tensor(row.input_ids),
+            "position_ids": torch.arange(len(row.input_ids)),
+            "loss_mask": torch.tensor(row.loss_mask),
+        }

@@ -1,0 +1,53 @@
+"""verl's FSDP engine for a latent model: steps that repeat after a restart, and an export of the whole model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from verl.utils.fsdp_utils import get_fsdp_full_state_dict
+from verl.workers.engine.base import EngineRegistry
+from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
+
+from memgen.model import MemGenModel
+from memupdate.platform.plugin import CPUEngineMixin
+
+ENGINE = "memgen"
+
+
+@EngineRegistry.register(model_type=ENGINE, backend=["fsdp2"], device=["cpu", "cuda"])
+class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
+    """Trains the components that ``trainable`` of the model's config names; the rest is frozen."""
+
+    def _build_module(self) -> MemGenModel:
+        config = self.model_config
+        key, config.model_type = config.model_type, "language_model"  # verl's method knows that and "value_model"
+        try:
+            module = super()._build_module()
+        finally:
+            config.model_type = key
+        assert isinstance(module, MemGenModel)
+        return module
+
+    def train_batch(self, data: Any, loss_function: Any) -> Any:
+        """One step, whose dropout depends on seed, step and rank alone: a resumed run repeats it.
+
+        verl restores random states, but the loader of a restarted process draws from them before the first step.
+        """
+        step = int(self.lr_scheduler.last_epoch)
+        torch.manual_seed((self.engine_config.seed * 1_000_003 + step) * 4096 + self.rank)
+        return super().train_batch(data, loss_function)
+
+    def export(self, folder: Path) -> None:
+        """Writes model and tokenizer in Hugging Face layout, gathered from all ranks; appears when it is whole."""
+        state = get_fsdp_full_state_dict(self.module, offload_to_cpu=True, rank0_only=True)
+        if self.rank == 0:
+            partial = folder.with_name(folder.name + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            self.module.save_pretrained(partial, state_dict=state)
+            self.model_config.tokenizer.save_pretrained(partial)
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
+        torch.distributed.barrier()

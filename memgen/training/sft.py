@@ -1,0 +1,63 @@
+"""verl's SFT trainer on a latent model; run under torchrun: ``torchrun -m memgen.training.sft CONFIG.yaml``."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from verl.trainer.sft_trainer import SFTTrainer
+from verl.workers.engine_workers import TrainingWorker, TrainingWorkerConfig
+from verl.workers.utils.losses import sft_loss
+
+from memgen.training.engine import ENGINE
+from memgen.training.loader import StepLoader
+from memupdate.platform.sft import process_group
+
+
+class WeaverSFTTrainer(SFTTrainer):
+    """Stock but for the engine's key, which verl fixes, the order of training, and ``model/`` at the end."""
+
+    def _build_engine(self) -> None:
+        self.loss_fn = partial(sft_loss, config=None)  # type: ignore[arg-type]  # as verl's own trainer does
+        self.training_client = TrainingWorker(
+            config=TrainingWorkerConfig(
+                model_type=ENGINE,
+                model_config=self.model_config,
+                engine_config=self.engine_config,
+                optimizer_config=self.optimizer_config,
+                checkpoint_config=self.checkpoint_config,
+                profiler_config=self.profiler_config,
+            )
+        )
+        self.training_client.set_loss_fn(loss_fn=self.loss_fn)
+        self.engine = self.training_client.engine
+
+    def _build_dataloader(self) -> None:
+        super()._build_dataloader()
+        self.train_dataloader = StepLoader(
+            self.train_dataset,
+            batch_size=self.config.data.train_batch_size,
+            seed=self.config.trainer.seed,
+            collate=self.collate_fn,
+            rank=self.engine.get_data_parallel_rank(),
+            ranks=self.engine.get_data_parallel_size(),
+        )
+
+    def fit(self) -> None:
+        """Trains to the last step, if it is not done, and exports the model."""
+        # verl would train a step more where the last one is not the end of an epoch
+        if self.resume_global_step < self.total_training_steps:
+            super().fit()
+        self.engine.export(Path(self.config.trainer.default_local_dir).parent / "model")
+
+
+def run(config: DictConfig) -> None:
+    """Trains as configured."""
+    with process_group():
+        WeaverSFTTrainer(config=config).fit()
+
+
+if __name__ == "__main__":
+    run(OmegaConf.load(Path(sys.argv[1])))  # type: ignore[arg-type]

@@ -1,0 +1,99 @@
+"""G34: an unknown key is an error; overrides ``k v`` and ``k=v``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memgen.cli import main
+from memgen.settings import parse_options, read_settings
+from memupdate.errors import DataError, FieldError
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIGS = ROOT / "configs" / "latent_memory"
+NEEDED = ["model.reasoner", "base", "dataset.train_file=train.jsonl", "run.output_dir", "out"]
+
+
+def test_g34_overrides_are_words_in_pairs_or_with_an_equals_sign() -> None:
+    options = ["model.mode", "learned", "run.sft.lr=0.5", "run.seed", "7", "model.delimiters=[a, b]"]
+    settings = read_settings(CONFIGS / "instruction.yaml", [*NEEDED, *options])
+    assert (settings.model.mode, settings.run.sft.lr, settings.run.seed) == ("learned", 0.5, 7)
+    assert settings.model.delimiters == ["a", "b"]
+    assert settings.model.inference_latents == 8  # the file's
+    assert parse_options(["a", "b=c", "d=e=f"]) == [("a", "b=c"), ("d", "e=f")]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        (["datasets.mode", "sft"], "datasets"),
+        (["model.weavr=paper"], "model.weavr"),
+        (["run.sft.batchsize", "4"], "run.sft.batchsize"),
+        (["model.weaver_lora.r=4"], "model.weaver_lora.r"),
+        (["run.seed=x"], "run.seed"),
+        (["run.sft", "4"], "run.sft"),
+        (["run.mode=test"], "run.mode"),
+        (["run.stage=trigger"], "run.stage"),
+        (["run.method=grpo"], "run.method"),
+        (["run.sft.batch_size=0"], "run.sft.batch_size"),
+        (["run.ranks=2", "run.sft.batch_size=5"], "run.sft.batch_size"),
+        (["dataset.valid_ratio=1"], "dataset.valid_ratio"),
+        (["run.sft.lr=0"], "run.sft.lr"),
+        (["model.mode=never"], "model.mode"),
+        (["run.output_dir=null"], "run.output_dir"),
+        (["run.mode=evaluate"], "dataset.test_file"),
+        (["model.reasoner=null"], "model.reasoner"),
+        (["run.seed"], "--options"),
+        (["run.seed=[1"], "run.seed"),
+    ],
+)
+def test_g34_a_setting_that_is_not_allowed_names_itself(options: list[str], field: str) -> None:
+    with pytest.raises(FieldError) as caught:
+        read_settings(CONFIGS / "instruction.yaml", [*NEEDED, *options])
+    assert caught.value.field == field
+
+
+def test_g34_a_file_with_an_unknown_key_or_of_no_settings_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("model: {reasoner: x}\ndatasets: {mode: sft}\n")
+    with pytest.raises(FieldError, match=r"datasets: got .*; allowed: .*dataset"):
+        read_settings(tmp_path / "a.yaml")
+    with pytest.raises(DataError, match="expected a YAML file"):
+        read_settings(tmp_path / "none.yaml")
+    (tmp_path / "b.yaml").write_text("- a\n")
+    with pytest.raises(DataError, match="expected the sections model, dataset, run"):
+        read_settings(tmp_path / "b.yaml")
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_file_is_valid_and_has_the_published_defaults(path: Path) -> None:
+    settings = read_settings(path, NEEDED)
+    sft, model = settings.run.sft, settings.model
+    assert (sft.epochs, sft.batch_size, sft.lr, sft.lr_scheduler_type, sft.warmup_ratio) == (2, 4, 1e-5, "cosine", 0.1)
+    assert (model.prompt_latents, model.inference_latents) == (8, 8)
+    assert (model.max_prompt_aug_num, model.max_inference_aug_num) == (1, 5)
+    lora = model.weaver_lora
+    assert (lora.rank, lora.alpha, lora.dropout, lora.target_modules) == (16, 32.0, 0.1, ["q_proj", "v_proj"])
+
+
+def test_g34_wrong_input_ends_with_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["train", "--cfg-path", str(CONFIGS / "gsm8k.yaml"), "--options", "datasets.mode", "sft"]
+    assert main(arguments) == 2
+    assert "datasets: got" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["main.py"], ["-m", "memgen.cli", "train"]])
+def test_g34_every_entry_point_refuses_alike(command: list[str]) -> None:
+    arguments = ["--cfg-path", str(CONFIGS / "gsm8k.yaml"), "--options", "run.sft.epoch", "3"]
+    done = subprocess.run([sys.executable, *command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "run.sft.epoch: got 3; allowed: keys of run.sft: epochs" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["weaver_train.sh", "eval.sh"])
+def test_a_script_without_a_data_set_explains_itself(name: str) -> None:
+    done = subprocess.run(["bash", str(ROOT / "scripts" / name)], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert f"bash scripts/{name} DATASET" in done.stderr
