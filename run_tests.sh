@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them: lint, types, then pytest. Arguments go to pytest (default: everything).
 #   ./run_tests.sh                  everything, as CI does
-#   ./run_tests.sh tests/unit       seconds, no Ray
+#   ./run_tests.sh tests/unit -n 2  a minute, no Ray
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source docker/install.sh
@@ -11,4 +11,8 @@ export PATH="$PWD/$venv/bin:$PATH" OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=fals
 ruff check .
 ruff format --check .
 mypy
-exec python -m pytest "$@"
+if [ $# -gt 0 ]; then
+  exec python -m pytest "$@"
+fi
+python -m pytest -n 2 tests/unit
+exec python -m pytest tests/integration
