@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from memgen.data.streams import WovenRow, write_rows
 from memgen.settings import Settings
 from memupdate.errors import FieldError
 from memupdate.platform import config as run_config
-from memupdate.platform.pipeline import run_stage
+from memupdate.platform.stages import SFTProgress, run_stage
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +58,7 @@ def train_weaver(settings: Settings, initial: Path, train: list[WovenRow], valid
         "VERL_FILE_LOGGER_PATH": str(folder / f"metrics-{launches + 1:03d}.jsonl"),
     }
     logger.info("training the weaver in %s: %d streams, %d steps (log: train.log)", folder, len(train), steps)
-    run_stage(command, folder / "train.log", environment, Progress(folder / "train.log", steps))
+    run_stage(command, folder / "train.log", environment, SFTProgress(folder / "train.log", steps, "weaver"))
     return folder / "model"
 
 
@@ -91,20 +89,3 @@ def verl_config(settings: Settings, initial: Path, folder: Path, held_out: bool)
         "trainer.default_local_dir": folder / "checkpoints",
     }
     return run_config.compose(CONFIG, [f"{key}={value}" for key, value in values.items()])
-
-
-class Progress:
-    """A progress bar fed from the trainer's log; quiet when there is no terminal."""
-
-    def __init__(self, log: Path, steps: int) -> None:
-        self._log = log
-        self._bar = tqdm(total=steps, desc="weaver", unit="step", disable=None)
-
-    def __call__(self) -> None:
-        """Looks for the newest step."""
-        if self._bar.disable:
-            return
-        found = re.findall(r"step:(\d+) - .*?train/loss:([0-9.]+)", self._log.read_text(errors="replace"))
-        if found:
-            self._bar.n = int(found[-1][0])
-            self._bar.set_postfix(loss=found[-1][1], refresh=True)

@@ -6,12 +6,8 @@ import hashlib
 import json
 import logging
 import math
-import os
-import re
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,26 +15,20 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
-from memupdate.errors import FieldError, MemupdateError
+from memupdate.errors import FieldError
 from memupdate.evaluation import report
 from memupdate.platform import config as run_config
 from memupdate.platform.checkpoints import write_atomically
+from memupdate.platform.stages import SFTProgress, TrainingProgress, run_stage
 from memupdate.policy import PolicySettings, make_policy, write_demonstrations
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.5
-LOG_TAIL = 25
 # Of the warm start, one thread each, on any machine: faster than one process with two threads, and the policy that
 # comes out does not depend on the number of cores.
 SFT_PROCESSES = 2
 PACKAGE = Path(__file__).resolve().parents[1]
-
-
-class StageError(MemupdateError):
-    """A stage's process ended with an error; the message holds the end of its log and where the rest is."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +152,7 @@ def warm_start(folder: Path, settings: PolicySettings) -> Path:
         command,
         folder / "warm_start.log",
         {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
-        WarmStartProgress(folder / "warm_start.log", settings.steps),
+        SFTProgress(folder / "warm_start.log", settings.steps, "warm start"),
     )
     [saved] = (folder / "sft").glob("global_step_*/huggingface")
     return saved
@@ -171,87 +161,6 @@ def warm_start(folder: Path, settings: PolicySettings) -> Path:
 def rows_of(folder: Path) -> int:
     """Rows of the demonstrations in a policy's folder."""
     return int(pq.read_metadata(folder / "demonstrations.parquet").num_rows)
-
-
-def run_stage(command: Sequence[str], log: Path, environment: Mapping[str, str], watch: Any = None) -> None:
-    """Runs a stage's process with its output in a file.
-
-    Args:
-        command: the process.
-        log: gets standard output and error.
-        environment: variables beside this process's own.
-        watch: called every half second while it runs.
-
-    Raises:
-        StageError: the process failed.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
-        process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
-        )
-        try:
-            while process.poll() is None:
-                if watch is not None:
-                    watch()
-                time.sleep(POLL_S)
-            if watch is not None:
-                watch()
-        except BaseException:
-            process.terminate()
-            process.wait(timeout=30)
-            raise
-    if process.returncode != 0:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
-        raise StageError(f"exit code {process.returncode}; the end of {log}:\n{tail}")
-
-
-class WarmStartProgress:
-    """A progress bar fed from the SFT trainer's log (``step:17 - train/loss:…``)."""
-
-    def __init__(self, log: Path, steps: int) -> None:
-        self._log = log
-        self._bar = tqdm(total=steps, desc="warm start", unit="step", disable=None)
-
-    def __call__(self) -> None:
-        """Looks for the newest step."""
-        if self._bar.disable:
-            return
-        found = re.findall(r"step:(\d+) - .*?train/loss:([0-9.]+)", self._log.read_text(errors="replace"))
-        if found:
-            self._bar.n = int(found[-1][0])
-            self._bar.set_postfix(loss=found[-1][1], refresh=True)
-
-
-class TrainingProgress:
-    """A progress bar fed from ``metrics.jsonl``; quiet when there is no terminal, one log line per validation then."""
-
-    def __init__(self, run_dir: Path, steps: int) -> None:
-        self._file = run_dir / "metrics.jsonl"
-        self._bar = tqdm(total=steps, desc="GRPO", unit="step", disable=None)
-        self._seen = 0
-
-    def __call__(self) -> None:
-        """Looks for new lines."""
-        if not self._file.is_file():
-            return
-        lines = self._file.read_text().splitlines()
-        for text in lines[self._seen :]:
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:
-                break  # still being written
-            self._seen += 1
-            if "memory/reward" in line:
-                self._bar.n = line["step"]
-                self._bar.set_postfix(reward=f"{line['memory/reward']:.3f}", refresh=True)
-            elif "validation/reward" in line:
-                reward, n = line["validation/reward"], line["validation/n"]
-                message = f"step {line['step']}: held-out reward {reward:.4f} (n={n:.0f})"
-                if self._bar.disable:
-                    logger.info(message)
-                else:
-                    self._bar.write(message)
 
 
 def choose_run_dir(job: Job, name: str) -> Path:

@@ -1,4 +1,7 @@
-"""The broker on a real Ray, with shards, journal and retries: several processes, one set of banks (U19 to U23)."""
+"""The broker on a real Ray, with shards, journal and retries: several processes, one set of banks.
+
+Rows U19, U20, U21, U22, U23.
+"""
 
 from __future__ import annotations
 

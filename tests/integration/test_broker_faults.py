@@ -1,4 +1,4 @@
-"""The broker's shards killed for real, with journal and retries on (rows U19 to U25)."""
+"""The broker's shards killed for real, with journal and retries on (rows U24, U25)."""
 
 from __future__ import annotations
 

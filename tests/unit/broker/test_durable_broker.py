@@ -1,4 +1,7 @@
-"""The service with a journal, without Ray: rows U19 to U25 through restarts, retries and disks that refuse."""
+"""The service with a journal, without Ray, through restarts, retries and disks that refuse.
+
+Rows U19, U21, U22, U23, U24, U25.
+"""
 
 from __future__ import annotations
 
