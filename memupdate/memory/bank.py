@@ -263,7 +263,7 @@ class MemoryBank(BankView):
         texts = [memory.text for memory in change.embedded]
         shape = (len(texts), self._base.embeddings_ND.shape[1])
         if texts and not vectors:
-            return checked_rows("vectors", self.embedder.embed(texts), shape)
+            return self.embedder.embed(texts)  # unit rows, as every embedder promises; a caller's rows are checked
         missing = list(dict.fromkeys(text for text in texts if text not in vectors))
         if missing:
             vectors = {**vectors, **dict(zip(missing, self.embedder.embed(missing), strict=True))}

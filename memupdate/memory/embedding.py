@@ -113,8 +113,9 @@ class CachingEmbedder:
             with self._lock:
                 self.computed += len(missing)
                 self._rows |= {key: found[key] for key in missing}
-                for key in list(islice(self._rows, max(0, len(self._rows) - self.capacity))):
-                    del self._rows[key]
+                if len(self._rows) > self.capacity:
+                    for key in list(islice(self._rows, len(self._rows) - self.capacity)):
+                        del self._rows[key]
         rows_ND = np.empty((len(texts), self.dim), dtype=np.float32)
         for row, key in enumerate(keys):
             rows_ND[row] = found[key]
