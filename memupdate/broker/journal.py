@@ -75,6 +75,7 @@ class Journal:
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._commits: asyncio.Task[None] | None = None
         self._torn = False
+        self._closed = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder / "lock", lock_wait_s)
@@ -118,6 +119,8 @@ class Journal:
         Raises:
             JournalError: it is not, and will not be.
         """
+        if self._closed:
+            raise JournalError(str(self.folder), "this broker was stopped")
         on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((_encoded(record), on_disk))
         if self._commits is None or self._commits.done():
@@ -137,6 +140,7 @@ class Journal:
 
     async def close(self) -> None:
         """Waits for what was appended, and lets go of the directory."""
+        self._closed = True
         if self._commits is not None:
             await self._commits
         self._writer.shutdown()

@@ -395,3 +395,14 @@ def test_a_turn_whose_model_fails_half_way_leaves_the_bank_as_it_was(
         await broker.stop()
 
     asyncio.run(scenario())
+
+
+def test_a_stopped_broker_says_so_instead_of_waiting(memories_dir: Path, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker(str(memories_dir), journal_dir=str(tmp_path / "journal"))
+        await broker.open("n")
+        await broker.stop()
+        with pytest.raises(JournalError, match="this broker was stopped"):
+            await asyncio.wait_for(broker.run("n", [Operation("create", {"content": "late"})]), 5)
+
+    asyncio.run(scenario())

@@ -76,6 +76,17 @@ class Model:
         return edits
 
 
+def copy_disk(disk: Path, copy: Path) -> None:
+    """What a directory holds, while a thread may be writing there."""
+    for _ in range(100):
+        try:
+            shutil.copytree(disk, copy)
+            return
+        except shutil.Error:  # a compaction has renamed a file since it was listed: look again
+            shutil.rmtree(copy)
+    raise AssertionError(f"{disk} never stood still")
+
+
 class Banks(RuleBasedStateMachine):
     """The broker with a journal, and the model of what it must hold."""
 
@@ -161,6 +172,7 @@ class Banks(RuleBasedStateMachine):
                 for _ in range(killed_after):
                     await asyncio.sleep(0)
                 await self.die()
+                await asyncio.gather(*first, return_exceptions=True)  # of the process that ended: nobody hears them
             for call, task in zip(calls, first, strict=True):
                 outcomes = await (self.broker.run(*call) if killed_after is not None else task)
                 assert [outcome.error for outcome in outcomes] == ["", ""]
@@ -171,7 +183,7 @@ class Banks(RuleBasedStateMachine):
         """The process ends; the next one has what is on disk at this moment."""
         disk, left = self.journal, self.broker
         self.journal = self.folder / f"journal-{next(self.lives)}"
-        shutil.copytree(disk, self.journal)
+        copy_disk(disk, self.journal)
         self.broker = self.start()
         await left.stop()
 
