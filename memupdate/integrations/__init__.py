@@ -1,6 +1,7 @@
 """The banks at home in other frameworks: LangGraph's store and tools, LangMem (over the store), MCP.
 
-Needs ``pip install memupdate[integrations]``. Names are imported on first use, so that MCP needs no LangGraph.
+Needs ``pip install -e '.[integrations]'`` in the checkout. Names are imported on first use, so that MCP needs no
+LangGraph.
 """
 
 from __future__ import annotations

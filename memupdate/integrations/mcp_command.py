@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr
     if importlib.util.find_spec("mcp") is None:
-        sys.stderr.write(f"{parser.prog}: needs the package mcp: pip install 'memupdate[integrations]'\n")
+        sys.stderr.write(f"{parser.prog}: needs the package mcp: pip install -e '.[integrations]' in the checkout\n")
         return 2
     from memupdate.integrations.mcp_server import serve
 
