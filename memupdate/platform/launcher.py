@@ -10,6 +10,7 @@ import ray
 from omegaconf import DictConfig, OmegaConf, open_dict
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 
+from memupdate.platform.batch_invariant import BATCH_INVARIANT
 from memupdate.platform.cpu import assert_platform
 from memupdate.platform.workers import TRAINER_THREADS
 
@@ -75,6 +76,7 @@ def environment(config: Any) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         TRAINER_THREADS: str(config.memory.trainer_threads),
+        BATCH_INVARIANT: str(int(config.memory.batch_invariant)),
         "TOKENIZERS_PARALLELISM": "false",
         "RAY_USAGE_STATS_ENABLED": "0",
         "HYDRA_FULL_ERROR": "1",
