@@ -110,7 +110,10 @@ UPPER = {
     "tasks": {"memgen.tasks", "memupdate.errors"},
     "settings.py": {"memgen.tasks", "memupdate.errors"},
     "training": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memupdate"},
-    "runner.py": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memupdate"},
+    "runner.py": {
+        *("memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memgen.tasks"),
+        "memupdate",
+    },
     "cli.py": {"memgen.runner", "memgen.settings", "memupdate.errors"},
 }
 
