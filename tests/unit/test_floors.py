@@ -109,7 +109,8 @@ UPPER = {
     "data": {"memgen.data", "memgen.stream", "memupdate.errors"},
     "tasks": {"memgen.tasks", "memupdate.errors"},
     "settings.py": {"memgen.tasks", "memupdate.errors"},
-    "training": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memupdate"},
+    "serving": {"memgen.serving", "memgen.model", "memgen.stream", "memupdate.errors"},
+    "training": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.serving", "memupdate"},
     "runner.py": {
         *("memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memgen.tasks"),
         "memupdate",
