@@ -60,10 +60,16 @@ class Loop:
 
     def serve(self) -> None:
         served, batch, self.waiting = LatentServedModel(self.model), self.waiting, []
-        for request, _ in batch:
-            served.check(request.prompt_ids, request.max_new_tokens)
         self.batches.append(len(batch))
-        for (_, answer), result in zip(batch, generate_batch(served, [request for request, _ in batch]), strict=True):
+        try:
+            for request, _ in batch:
+                served.check(request.prompt_ids, request.max_new_tokens)
+            results = generate_batch(served, [request for request, _ in batch])
+        except FieldError as error:
+            for _, answer in batch:
+                answer.set_exception(error)
+            return
+        for (_, answer), result in zip(batch, results, strict=True):
             stopped = result.stop_reason == "completed"
             answer.set_result(ServerAnswer(result.token_ids, result.log_probs, 0, stopped))
 
