@@ -53,7 +53,8 @@ class Loop:
             answer: asyncio.Future[ServerAnswer] = asyncio.get_running_loop().create_future()
             self.waiting.append((request, answer))
             if len(self.waiting) == 1:
-                asyncio.get_running_loop().call_soon(self.serve)
+                await asyncio.sleep(0)  # the others ask
+                self.serve()
             return await answer
 
         return send
@@ -61,15 +62,9 @@ class Loop:
     def serve(self) -> None:
         served, batch, self.waiting = LatentServedModel(self.model), self.waiting, []
         self.batches.append(len(batch))
-        try:
-            for request, _ in batch:
-                served.check(request.prompt_ids, request.max_new_tokens)
-            results = generate_batch(served, [request for request, _ in batch])
-        except FieldError as error:
-            for _, answer in batch:
-                answer.set_exception(error)
-            return
-        for (_, answer), result in zip(batch, results, strict=True):
+        for request, _ in batch:
+            served.check(request.prompt_ids, request.max_new_tokens)
+        for (_, answer), result in zip(batch, generate_batch(served, [request for request, _ in batch]), strict=True):
             stopped = result.stop_reason == "completed"
             answer.set_result(ServerAnswer(result.token_ids, result.log_probs, 0, stopped))
 
