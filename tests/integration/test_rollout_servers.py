@@ -5,7 +5,6 @@ Rows U36.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -16,15 +15,11 @@ import numpy as np
 import pytest
 import ray
 import torch
-from omegaconf import OmegaConf
+from rollout_server import DEADLINE_S, Server
 from transformers import AutoModelForCausalLM, AutoTokenizer
-
-from memupdate.platform import config as run_config
-from memupdate.platform.rollout.snapshot import SnapshotWriter
 
 pytestmark = pytest.mark.slow
 PROMPT = list(range(300, 360))
-DEADLINE_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -40,48 +35,6 @@ def weights(model_dir: Path, seed: int | None) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(seed)
         state = {name: w + 0.02 * torch.randn(w.shape, generator=generator) for name, w in state.items()}
     return state
-
-
-class Server:
-    """A replica's server, with blocking calls for tests."""
-
-    def __init__(self, name: str, model_dir: Path) -> None:
-        from verl.workers.rollout.replica import RolloutMode, RolloutReplicaRegistry
-
-        import memupdate.platform.plugin  # noqa: F401  registers the rollouts
-
-        overrides = [
-            "memory.run_dir=none",
-            "memory.data_dir=none",
-            f"actor_rollout_ref.model.path={model_dir}",
-            f"actor_rollout_ref.rollout.name={name}",
-            f"actor_rollout_ref.rollout.dtype={'float64' if name == 'torch' else 'float32'}",
-            "actor_rollout_ref.rollout.engine_kwargs.memupdate.request_timeout_s=60",
-        ]
-        config = run_config.compose("local", overrides)
-        OmegaConf.resolve(config)
-        self.name, self.model_dir = name, model_dir
-        replica = RolloutReplicaRegistry.get(name)(
-            0, config.actor_rollout_ref.rollout, config.actor_rollout_ref.model, gpus_per_node=1
-        )
-        replica.rollout_mode = RolloutMode.HYBRID
-        self.replica = replica
-        asyncio.run(asyncio.wait_for(replica.launch_servers(), DEADLINE_S))
-        self.handle = replica.servers[0]
-
-    def load(self, step: int, state: dict[str, torch.Tensor]) -> None:
-        root = Path(ray.get(self.handle.snapshot_root.remote(), timeout=DEADLINE_S))
-        writer = SnapshotWriter(root, step, self.model_dir, part_bytes=100_000)  # several parts
-        for name, tensor in state.items():
-            writer.add(name, tensor)
-        ray.get(self.handle.load_snapshot.remote(str(writer.close()), step), timeout=DEADLINE_S)
-
-    def submit(self, prompt: list[int], name: str = "r", **params: Any) -> Any:
-        sampling = {"temperature": 0.0, "max_new_tokens": 24, "logprobs": True, **params}
-        return self.handle.generate.remote(request_id=name, prompt_ids=prompt, sampling_params=sampling)
-
-    def generate(self, prompt: list[int], name: str = "r", **params: Any) -> Any:
-        return ray.get(self.submit(prompt, name, **params), timeout=DEADLINE_S)
 
 
 @pytest.fixture(scope="module", params=["torch", "sglang_cpu"])
