@@ -13,6 +13,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from memgen.tasks import REWARDS
 from memupdate.errors import DataError, FieldError
 
 MODES = ("train", "evaluate", "generate")
@@ -21,6 +22,8 @@ METHODS = ("sft",)
 FORMATS = ("instruction", "conversation", "gsm8k")
 DEVICES = ("cpu", "cuda")
 DTYPES = ("fp32", "bf16")
+# What an answer is worth where dataset.reward does not say.
+REWARD_OF_FORMAT = {"instruction": "exact", "conversation": "exact", "gsm8k": "math"}
 
 
 @dataclass
@@ -76,6 +79,8 @@ class Dataset:
         valid_ratio: share of the training examples that is held out and measured (in whole batches), 0 for none.
         max_length: items of a stream at most, latents included; a longer one is an error.
         limit: examples read of each file at most; null for all.
+        reward: what an answer is worth, a name of :mod:`memgen.tasks`; null is the format's own: ``math`` for gsm8k,
+            ``exact`` for the others.
     """
 
     format: str = "instruction"
@@ -84,6 +89,12 @@ class Dataset:
     valid_ratio: float = 0.1
     max_length: int = 1024
     limit: int | None = None
+    reward: str | None = None
+
+    @property
+    def reward_name(self) -> str:
+        """The reward that counts: the one given, or the format's own."""
+        return self.reward or REWARD_OF_FORMAT[self.format]
 
 
 @dataclass
@@ -259,6 +270,8 @@ def check(settings: Settings) -> None:
         raise FieldError("dataset.valid_ratio", dataset.valid_ratio, "a number in [0, 1)")
     if dataset.limit is not None and dataset.limit < 1:
         raise FieldError("dataset.limit", dataset.limit, "an integer of at least 1, or null")
+    if dataset.reward is not None and dataset.reward not in REWARDS:
+        raise FieldError("dataset.reward", dataset.reward, f"{', '.join(REWARDS)}, or null: the format's own")
     if not run.sft.lr > 0:
         raise FieldError("run.sft.lr", run.sft.lr, "a number above 0")
     if not 0 <= run.sft.warmup_ratio <= 1:

@@ -41,6 +41,8 @@ def test_g34_overrides_are_words_in_pairs_or_with_an_equals_sign() -> None:
         (["run.sft.batch_size=0"], "run.sft.batch_size"),
         (["run.ranks=2", "run.sft.batch_size=5"], "run.sft.batch_size"),
         (["dataset.valid_ratio=1"], "dataset.valid_ratio"),
+        (["dataset.reward=code"], "dataset.reward"),
+        (["dataset.reward=''"], "dataset.reward"),
         (["run.sft.lr=0"], "run.sft.lr"),
         (["model.mode=never"], "model.mode"),
         (["run.output_dir=null"], "run.output_dir"),
@@ -54,6 +56,20 @@ def test_g34_a_setting_that_is_not_allowed_names_itself(options: list[str], fiel
     with pytest.raises(FieldError) as caught:
         read_settings(CONFIGS / "instruction.yaml", [*NEEDED, *options])
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reward"),
+    [
+        ("gsm8k", [], "math"),
+        ("instruction", [], "exact"),
+        ("conversation", [], "exact"),
+        ("instruction", ["dataset.reward", "math"], "math"),
+        ("gsm8k", ["dataset.reward=math_first_box"], "math_first_box"),
+    ],
+)
+def test_a_reward_is_the_format_s_unless_it_is_given(name: str, options: list[str], reward: str) -> None:
+    assert read_settings(CONFIGS / f"{name}.yaml", [*NEEDED, *options]).dataset.reward_name == reward
 
 
 def test_g34_a_file_with_an_unknown_key_or_of_no_settings_is_an_error(tmp_path: Path) -> None:
