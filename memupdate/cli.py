@@ -51,9 +51,10 @@ def run(options: argparse.Namespace) -> int:
 
 def train_config(options: argparse.Namespace) -> int:
     """GRPO from a resolved config file, in this process."""
-    from memupdate.platform import launcher, pipeline
+    from memupdate.platform import config as run_config
+    from memupdate.platform import launcher
 
-    launcher.train(pipeline.load_config(options.config), launcher.MemoryTaskRunner, "memory")
+    launcher.train(run_config.load(options.config), launcher.MemoryTaskRunner, "memory")
     return 0
 
 

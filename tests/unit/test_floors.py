@@ -109,7 +109,10 @@ UPPER = {
     "data": {"memgen.data", "memgen.stream", "memupdate.errors"},
     "tasks": {"memgen.tasks", "memupdate.errors"},
     "settings.py": {"memgen.tasks", "memupdate.errors"},
-    "training": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memupdate"},
+    "training": {
+        *("memgen.training", "memgen.serving", "memgen.settings", "memgen.tasks"),
+        *("memgen.data", "memgen.model", "memgen.stream", "memupdate"),
+    },
     "runner.py": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memupdate"},
     "cli.py": {"memgen.runner", "memgen.settings", "memupdate.errors"},
 }
