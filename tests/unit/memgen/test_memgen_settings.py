@@ -36,8 +36,20 @@ def test_g34_overrides_are_words_in_pairs_or_with_an_equals_sign() -> None:
         (["run.seed=x"], "run.seed"),
         (["run.sft", "4"], "run.sft"),
         (["run.mode=test"], "run.mode"),
-        (["run.stage=trigger"], "run.stage"),
-        (["run.method=grpo"], "run.method"),
+        (["run.stage=head"], "run.stage"),
+        (["run.stage=trigger"], "run.stage"),  # of sft
+        (["run.method=ppo"], "run.method"),
+        (["run.method=grpo", "run.stage=trigger"], "model.mode"),  # always, in the file
+        (["run.method=grpo", "run.stage=both"], "model.mode"),
+        (["run.method=grpo", "run.grpo.group_size=1"], "run.grpo.group_size"),
+        (["run.method=grpo", "run.ranks=3", "run.sft.batch_size=3"], "run.grpo.batch_size"),
+        (["run.grpo.loss_type=ppo"], "run.grpo.loss_type"),
+        (["run.grpo.lr=0.1"], "run.grpo.lr"),  # a section: a rate for each stage
+        (["run.grpo.lr.trigger=0"], "run.grpo.lr.trigger"),
+        (["run.grpo.temperature=0"], "run.grpo.temperature"),
+        (["run.grpo.invocation_penalty=-1"], "run.grpo.invocation_penalty"),
+        (["run.grpo.kl_beta=-0.1"], "run.grpo.kl_beta"),
+        (["run.grpo.save_steps=0"], "run.grpo.save_steps"),
         (["run.sft.batch_size=0"], "run.sft.batch_size"),
         (["run.ranks=2", "run.sft.batch_size=5"], "run.sft.batch_size"),
         (["dataset.valid_ratio=1"], "dataset.valid_ratio"),
@@ -108,7 +120,7 @@ def test_g34_every_entry_point_refuses_alike(command: list[str]) -> None:
     assert "run.sft.epoch: got 3; allowed: keys of run.sft: epochs" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["weaver_train.sh", "eval.sh"])
+@pytest.mark.parametrize("name", ["weaver_train.sh", "trigger_train.sh", "eval.sh"])
 def test_a_script_without_a_data_set_explains_itself(name: str) -> None:
     done = subprocess.run(["bash", str(ROOT / "scripts" / name)], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
