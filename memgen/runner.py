@@ -19,7 +19,9 @@ from memgen.data.streams import generation_prefix, prompt_ids, weave_examples
 from memgen.model import Generated, LoraSettings, MemGenConfig, MemGenModel, SamplingSettings, build_memgen
 from memgen.settings import Lora, Settings, as_dict
 from memgen.stream import DelimiterTable
+from memgen.tasks import reward_of
 from memupdate.errors import FieldError
+from memupdate.evaluation.intervals import cluster_bootstrap
 
 logger = logging.getLogger(__name__)
 
@@ -211,9 +213,11 @@ class MemGenRunner:
         """Answers the test file's examples: ``evaluation-MODE/examples.jsonl`` and ``summary.json`` in the folder.
 
         Returns:
-            ``examples``; ``loss``: mean cross-entropy of the reference answers' text, in nats a token, with latents on
-            the schedule of supervised data; ``invocation_rate``: blocks inserted, of the times that one could be;
-            ``latents``: mean of a response; ``tokens``: mean of a response; ``tokens_per_second``: of text, over all.
+            ``examples``; ``score``: mean reward of the answers (``dataset.reward``), and its 95 % interval by bootstrap
+            over the examples, ``score_low`` to ``score_high``; ``loss``: mean cross-entropy of the reference answers'
+            text, in nats a token, with latents on the schedule of supervised data; ``invocation_rate``: blocks
+            inserted, of the times that one could be; ``latents``: mean of a response; ``tokens``: mean of a response;
+            ``tokens_per_second``: of text, over all.
         """
         dataset = self.settings.dataset
         assert dataset.test_file is not None
@@ -222,16 +226,22 @@ class MemGenRunner:
         started, rows = time.perf_counter(), []
         target = self.folder / f"evaluation-{self.settings.model.mode}"
         target.mkdir(parents=True, exist_ok=True)
+        reward = reward_of(dataset.reward_name)
         asked = 0
         with (target / "examples.jsonl").open("w") as file:
             for answer, generated in self._answers(model, tokenizer, examples):
+                answer["score"] = reward(answer["answer"], answer["reference"])
                 rows.append(answer)
                 asked += generated.asked
                 file.write(json.dumps(answer) + "\n")
         seconds = time.perf_counter() - started
+        score = cluster_bootstrap([row["score"] for row in rows], range(len(rows)))
         count, tokens = len(rows), sum(row["tokens"] for row in rows)
         summary = {
             "examples": float(count),
+            "score": score.mean,
+            "score_low": score.low,
+            "score_high": score.high,
             "loss": self._loss(model, tokenizer, examples),
             "invocation_rate": sum(row["blocks"] for row in rows) / asked if asked else 0.0,
             "latents": sum(row["latents"] for row in rows) / count,

@@ -25,6 +25,11 @@ MODES = ("learned", "always", "never")
 MASKED = -1.0e4
 
 
+def at_least_fp32(logits: torch.Tensor) -> torch.Tensor:
+    """Half precision as fp32; anything wider as it is."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def gate_logits(
     logits_NV: torch.Tensor,
     trigger_N: torch.Tensor,
@@ -54,12 +59,12 @@ def gate_logits(
         forced_N = torch.where(asked_N > 0, asked_N, forced_N)
     elif mode == "learned" and len(rows):
         # Normalised rows keep z itself at the block's id, which half precision could not add to a large logsumexp.
-        reasoner_RV = logits_NV[rows].float()
+        reasoner_RV = at_least_fp32(logits_NV[rows])
         if temperature == 0:
             norm_R1 = reasoner_RV.amax(-1, keepdim=True)
         else:
             norm_R1 = temperature * torch.logsumexp(reasoner_RV / temperature, -1, keepdim=True)
-        gated_RV = (reasoner_RV - norm_R1).scatter(1, asked_N[rows, None], trigger_N[rows, None].float())
+        gated_RV = (reasoner_RV - norm_R1).scatter(1, asked_N[rows, None], trigger_N[rows, None].to(reasoner_RV.dtype))
         logits_NV[rows] = gated_RV.to(logits_NV.dtype)
     rows = (forced_N > 0).nonzero().squeeze(1)
     if len(rows):

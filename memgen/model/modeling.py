@@ -22,9 +22,10 @@ from memgen.model.decoder import Decoder
 from memgen.model.gate import gate_logits
 from memgen.model.generated import GeneratedBatch, OnIds
 from memgen.model.generation import Generation
+from memgen.model.lanes import Lanes
 from memgen.model.packed import ATTENTION
 from memgen.model.prompts import check_prompts, find_prompts, turn_of, unpack
-from memgen.model.sampling import SamplingSettings
+from memgen.model.sampling import Sampler, SamplingSettings
 from memgen.model.teacher_forcing import agreed_steps, stream_hidden, trigger_logits
 from memgen.model.trigger import MemGenTrigger
 from memgen.model.weaver import MemGenWeaver
@@ -287,14 +288,14 @@ class MemGenForCausalLM(PreTrainedModel):
         for field, given in (("turns", turns), ("seeds", seeds)):
             if len(given) != len(prompts):
                 raise FieldError(field, len(given), f"one for each of the {len(prompts)} prompts")
+        mode = self.config.mode
         generation = Generation(
-            reasoner=self.reasoner.model,
-            head=self.reasoner.lm_head,
-            weaver=self.weaver,
-            trigger=self.trigger,
+            lanes=self.lanes(weaves=mode != "never", decides=mode == "learned"),
             rules=self.rules,
-            mode=self.config.mode,
-            sampling=sampling or SamplingSettings(temperature=float(self.config.temperature)),
+            mode=mode,
+            sampler=Sampler(
+                sampling or SamplingSettings(temperature=float(self.config.temperature)), self.rules.reserved, mode
+            ),
             max_new_tokens=max_new_tokens,
             stop_ids=frozenset(stop_ids),
             on_ids=on_ids,
@@ -305,6 +306,11 @@ class MemGenForCausalLM(PreTrainedModel):
             return generation.run(prompts, turns, [torch.Generator().manual_seed(seed) for seed in seeds])
         finally:
             self.train(was_training)
+
+    def lanes(self, weaves: bool, decides: bool) -> Lanes:
+        """New lanes over this model's parts, for one batch: see :class:`memgen.model.lanes.Lanes`."""
+        decoder, head = self.reasoner.model, self.reasoner.lm_head
+        return Lanes(decoder, head, self.weaver, self.trigger, self.rules, weaves, decides)
 
     # -- checkpoints
 

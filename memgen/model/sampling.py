@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from memgen.model.gate import MASKED, gate_logits
+from memgen.model.gate import MASKED, at_least_fp32, gate_logits
 from memgen.stream import ReservedIds
 from memupdate.errors import FieldError
 
@@ -71,7 +71,7 @@ class Sampler:
             those at temperature 1.
         """
         settings = self.settings
-        logits_RV = logits_RV.float()
+        logits_RV = at_least_fp32(logits_RV)
         temperature = settings.temperature or 1.0
         none_R = torch.zeros_like(asked_R)
 

@@ -205,6 +205,9 @@ def test_evaluation_of_trained_and_vanilla(trained: Path, tmp_path: Path) -> Non
     assert [line["prompt"] for line in found["always"][1]] == [line["prompt"] for line in found["never"][1]]
     assert len(found["always"][1]) == found["always"][0]["examples"] == 6
     assert found["always"][0]["loss"] < found["never"][0]["loss"]
+    for summary, lines in found.values():
+        assert summary["score"] == sum(line["score"] for line in lines) / 6
+        assert summary["score_low"] <= summary["score"] <= summary["score_high"]
     assert (found["never"][0]["latents"], found["never"][0]["invocation_rate"]) == (0, 0)
     assert found["always"][0]["invocation_rate"] == 1
     assert all(line["latents"] >= 2 for line in found["always"][1])

@@ -113,7 +113,10 @@ UPPER = {
         *("memgen.training", "memgen.serving", "memgen.settings", "memgen.tasks"),
         *("memgen.data", "memgen.model", "memgen.stream", "memupdate"),
     },
-    "runner.py": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memupdate"},
+    "runner.py": {
+        *("memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memgen.tasks"),
+        "memupdate",
+    },
     "cli.py": {"memgen.runner", "memgen.settings", "memupdate.errors"},
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tiny_models import tiny_memgen
 from verl.trainer.ppo.core_algos import agg_loss
 

@@ -1,0 +1,56 @@
+"""G33: evaluation scores every answer and summarises them with an interval."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memgen.example import copy_task, write_base, write_lines
+from memgen.runner import MemGenRunner
+from memgen.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings()
+    settings.model.reasoner = str(write_base(tmp_path / "base"))
+    settings.model.prompt_latents, settings.model.inference_latents = 2, 3
+    settings.dataset.test_file = str(tmp_path / "test.jsonl")
+    settings.run.mode, settings.run.threads, settings.run.output_dir = "evaluate", 1, str(tmp_path / "run")
+    settings.run.generation.max_new_tokens, settings.dataset.max_length = 6, 256
+    return settings
+
+
+def evaluated(settings: Settings, rows: list[dict[str, Any]]) -> tuple[dict[str, float], list[float]]:
+    """The summary, as it was returned and written, and the score of each example."""
+    assert settings.dataset.test_file is not None
+    write_lines(Path(settings.dataset.test_file), rows)
+    summary = MemGenRunner(settings).evaluate()
+    folder = Path(str(settings.run.output_dir)) / "evaluation-always"
+    assert json.loads((folder / "summary.json").read_text()) == summary
+    return summary, [json.loads(line)["score"] for line in (folder / "examples.jsonl").read_text().splitlines()]
+
+
+def test_g33_scores_and_their_interval(settings: Settings) -> None:
+    """The references of two of four examples are what the model says. Of four draws from two ones and two zeros, none
+    or all are ones in 1 of 16 cases each: more than 2.5 %, so that the interval is all of [0, 1]."""
+    rows = copy_task(4, seed=9)
+    for row, said in zip(rows, MemGenRunner(settings).generate([row["prompt"] for row in rows]), strict=True):
+        assert said["answer"].strip()
+        row["completion"] = said["answer"]
+    rows[1]["completion"] = rows[3]["completion"] = "something else"
+    summary, scores = evaluated(settings, rows)
+    assert scores == [1.0, 0.0, 1.0, 0.0]
+    assert (summary["score"], summary["score_low"], summary["score_high"]) == (0.5, 0.0, 1.0)
+
+
+def test_g33_the_reward_is_the_one_that_is_set(settings: Settings) -> None:
+    """Without a box the math reward gives nothing, whatever the words."""
+    [row] = copy_task(1)
+    [said] = MemGenRunner(settings).generate([row["prompt"]])
+    settings.dataset.reward = "math"
+    summary, scores = evaluated(settings, [{**row, "completion": said["answer"]}])
+    assert (scores, summary["score"]) == ([0.0], 0.0)
