@@ -1,8 +1,8 @@
 """The caches of a batch, and passes over what its rows feed them: all that generation computes.
 
 A lane is a cache of a role: the reasoner's stream, the weaver's projections of it, the trigger's text. In one pass
-every row feeds its lanes once: ids that it drew or was given, latents that it wove, the queries of a weave, the text that
-the trigger has not read. Roles that share a base model share the pass.
+every row feeds its lanes once: ids that it drew or was given, latents that it wove, queries of a weave, text that the
+trigger has not read. Roles that share a base model share the pass.
 
 Shapes: R rows, N positions of a span, K latents of a block, D hidden size of the reasoner, H of weaver or trigger.
 """

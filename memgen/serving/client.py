@@ -1,4 +1,5 @@
-"""The client of an SGLang server with latent memory: it stops where a block begins, appends the block, and goes on.
+"""The client of a server with latent memory: it stops where a block begins, appends the block, and goes on. The server
+is SGLang or the project's torch server.
 
 A request ends when the server samples the first id of a block (a stop id). The client knows the rules: by
 ``logit_bias`` it closes the gates that are not open (the prompt's, but at the prompt's end; the other, once the cap is
@@ -75,12 +76,7 @@ class LatentClient:
             rules: the model's.
             mode: ``learned``, ``always`` or ``never``; it may differ from request to request.
             transport: sends one request.
-
-        Raises:
-            FieldError: numbers exempted from the delimiters, which the server does not know of.
         """
-        if rules.delimiters.separator_ids:
-            raise FieldError("separator_ids", len(rules.delimiters.separator_ids), "none")
         self.rules, self.mode, self.transport = rules, mode, transport
         self.requests = 0
 
@@ -116,10 +112,14 @@ class LatentClient:
         if at_prompt_end and self.mode == "always":
             self._insert(result, PROMPT, 0.0)
             at_prompt_end = False
+        # What the prompt ends with is no delimiter of the response, but a server sees only that it is one.
+        hides_delimiter = self.mode != "never" and self.rules.delimiters.counts(_before_last(prompt), prompt[-1])
         inserted = 0
         while len(result.text_ids) < max_new_tokens:
-            left = 1 if at_prompt_end else max_new_tokens - len(result.text_ids)
-            answer = await self._ask(result.stream, left, temperature, stops, at_prompt_end, inserted)
+            alone = not result.response_ids and (at_prompt_end or hides_delimiter)
+            left = 1 if alone else max_new_tokens - len(result.text_ids)
+            closed = alone or self.mode == "never" or inserted >= self.rules.max_inference_aug_num
+            answer = await self._ask(result.stream, left, temperature, stops, self._bias(at_prompt_end, closed))
             for token, log_prob in zip(answer.token_ids, answer.log_probs, strict=True):
                 kind = self.rules.reserved.places.get(token, (None, 0))[0]
                 if kind is not None:
@@ -133,30 +133,34 @@ class LatentClient:
                 break
         return result
 
+    def _bias(self, at_prompt_end: bool, closed: bool) -> dict[str, float]:
+        """Closes the gates that are not open; ``closed`` is the one after delimiters."""
+        prompt_first, inference_first = self.rules.reserved.prompt[0], self.rules.reserved.inference[0]
+        bias = {} if at_prompt_end else {str(prompt_first): CLOSE}
+        if closed:
+            bias[str(inference_first)] = CLOSE
+        elif self.mode == "always":
+            bias[str(inference_first)] = FORCE
+        return bias
+
     async def _ask(
         self,
         stream: list[int],
         max_new_tokens: int,
         temperature: float,
         stops: frozenset[int],
-        at_prompt_end: bool,
-        inserted: int,
+        bias: dict[str, float],
     ) -> ServerAnswer:
-        prompt_first, inference_first = self.rules.reserved.prompt[0], self.rules.reserved.inference[0]
-        bias = {} if at_prompt_end else {str(prompt_first): CLOSE}
-        if self.mode == "never" or at_prompt_end or inserted >= self.rules.max_inference_aug_num:
-            bias[str(inference_first)] = CLOSE
-        elif self.mode == "always":
-            bias[str(inference_first)] = FORCE
+        firsts = (self.rules.reserved.prompt[0], self.rules.reserved.inference[0])
         start = -1
         if stream[-1] in self.rules.reserved.places:
             # The prefix taken from the cache must not end inside the block: it ends where log-probs start.
-            start = max(i for i, token in enumerate(stream) if token in (prompt_first, inference_first))
+            start = max(i for i, token in enumerate(stream) if token in firsts)
         self.requests += 1
         sampling = {
             "max_new_tokens": max_new_tokens,
             "temperature": temperature,
-            "stop_token_ids": sorted({prompt_first, inference_first, *stops}),
+            "stop_token_ids": sorted({*firsts, *stops}),
             "logit_bias": bias,
         }
         return await self.transport(stream, sampling, start)
@@ -170,8 +174,12 @@ class LatentClient:
     def _append(self, result: Generated, token: int, log_prob: float, at_prompt_end: bool, inserted: int) -> None:
         asked = at_prompt_end
         if result.response_ids and result.response_ids[-1] not in self.rules.reserved.places:
-            asked = self.rules.asked_after(None, result.response_ids[-1], inserted) is not None
+            asked = self.rules.asked_after(_before_last(result.stream), result.response_ids[-1], inserted) is not None
         result.response_ids.append(token)
         result.text_ids.append(token)
         result.log_probs.append(log_prob)
         result.decisions.append(SKIPPED if asked and self.mode != "never" else NOT_ASKED)
+
+
+def _before_last(ids: Sequence[int]) -> int | None:
+    return ids[-2] if len(ids) > 1 else None

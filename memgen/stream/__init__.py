@@ -4,6 +4,7 @@ Integers only: what is decided here needs no weights, so trainer, generation and
 """
 
 from memgen.stream.delimiters import DelimiterTable
+from memgen.stream.parts import Part, split_blocks
 from memgen.stream.plan import StreamPlan
 from memgen.stream.rules import StreamRules
 from memgen.stream.segments import Segment, split_turns
@@ -15,12 +16,14 @@ __all__ = [
     "PROMPT",
     "TEXT",
     "DelimiterTable",
+    "Part",
     "ReservedIds",
     "Segment",
     "StreamPlan",
     "StreamRules",
     "WovenText",
     "check_stream",
+    "split_blocks",
     "split_turns",
     "unweave",
     "weave",

@@ -109,6 +109,7 @@ UPPER = {
     "data": {"memgen.data", "memgen.stream", "memupdate.errors"},
     "tasks": {"memgen.tasks", "memupdate.errors"},
     "settings.py": {"memgen.tasks", "memupdate.errors"},
+    "serving": {"memgen.serving", "memgen.model", "memgen.stream", "memupdate.errors"},
     "training": {
         *("memgen.training", "memgen.serving", "memgen.settings", "memgen.tasks"),
         *("memgen.data", "memgen.model", "memgen.stream", "memupdate"),

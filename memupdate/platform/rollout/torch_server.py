@@ -1,18 +1,16 @@
 """A small torch rollout server: tokens in, tokens and log-probs out, and every request its own seed.
 
 It exists for what SGLang does not promise on CPU: the same request with the same seed gives the same tokens, whatever
-else is in the batch. Two choices make that so. Logits are computed in float64 by default, so that the rounding that
-depends on the batch's shape (1e-16) cannot decide a token; and a token is drawn by inverting the CDF at a uniform
-number that comes from (seed, position) alone.
+else is in the batch; and for models that SGLang cannot serve. :mod:`memupdate.platform.rollout.decoding` generates.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from verl.workers.config import HFModelConfig
 from verl.workers.rollout.replica import TokenOutput
 
 from memupdate.errors import FieldError
+from memupdate.platform.rollout.decoding import Request, generate_batch, served_model
 from memupdate.platform.rollout.settings import ServerSettings
 from memupdate.platform.rollout.snapshot import SnapshotReplica, current_version, mark_current
 
@@ -34,91 +33,7 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.
 GATHER_S = 0.005
 
 
-@dataclass
-class Request:
-    """One generation: prompt ids, how to sample, and where the answer goes."""
-
-    prompt_ids: list[int]
-    max_new_tokens: int
-    temperature: float
-    seed: int
-    stop_ids: frozenset[int]
-    answer: asyncio.Future[TokenOutput]
-
-
-@dataclass
-class Generated:
-    """Tokens of one request, their log-probs after temperature, and why it ended."""
-
-    token_ids: list[int]
-    log_probs: list[float]
-    stop_reason: str
-
-
-def uniform(seed: int, position: int) -> float:
-    """A number in [0, 1) from (seed, position): 53 bits of blake2b."""
-    digest = hashlib.blake2b(f"{seed}:{position}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
-
-
-def sample_rows(logits_BV: torch.Tensor, temperatures_B: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
-    """Draws one token per row by inverse CDF; rows with temperature 0 are greedy. Returns ids (B,)."""
-    greedy_B = temperatures_B == 0
-    scaled_BV = logits_BV.double() / temperatures_B.masked_fill(greedy_B, 1.0)[:, None]
-    cdf_BV = torch.softmax(scaled_BV, -1).cumsum(-1)
-    drawn_B = torch.searchsorted(cdf_BV, (uniforms_B * cdf_BV[:, -1])[:, None], right=True).squeeze(1)
-    drawn_B = drawn_B.clamp(max=logits_BV.shape[1] - 1)
-    return torch.where(greedy_B, logits_BV.argmax(-1), drawn_B)
-
-
-@torch.inference_mode()
-def generate_batch(model: Any, requests: list[Request], pad_id: int) -> list[Generated]:
-    """Generates for all requests together: left-padded prompts, one key-value cache, rows leave when they stop."""
-    rows = len(requests)
-    width = max(len(request.prompt_ids) for request in requests)
-    ids_BL = torch.full((rows, width), pad_id)
-    mask_BL = torch.zeros((rows, width), dtype=torch.long)
-    for row, request in enumerate(requests):
-        ids_BL[row, width - len(request.prompt_ids) :] = torch.tensor(request.prompt_ids)
-        mask_BL[row, width - len(request.prompt_ids) :] = 1
-    position_BL = (mask_BL.cumsum(-1) - 1).clamp(min=0)
-    temperatures_B = torch.tensor([request.temperature for request in requests], dtype=torch.float64)
-    results = [Generated([], [], "length") for _ in requests]
-    active = set(range(rows))
-    cache, current_BL = None, ids_BL
-    while active:
-        output = model(
-            input_ids=current_BL,
-            attention_mask=mask_BL,
-            position_ids=position_BL,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = output.past_key_values
-        logits_BV = output.logits[:, -1].double()
-        steps = [
-            len(request.prompt_ids) + len(result.token_ids) for request, result in zip(requests, results, strict=True)
-        ]
-        uniforms_B = torch.tensor(
-            [uniform(r.seed, s) for r, s in zip(requests, steps, strict=True)], dtype=torch.float64
-        )
-        tokens_B = sample_rows(logits_BV, temperatures_B, uniforms_B)
-        scale_B1 = temperatures_B.masked_fill(temperatures_B == 0, 1.0)[:, None]
-        log_probs_B = torch.log_softmax(logits_BV / scale_B1, -1).gather(1, tokens_B[:, None]).squeeze(1)
-        for row in sorted(active):
-            token = int(tokens_B[row])
-            results[row].token_ids.append(token)
-            results[row].log_probs.append(float(log_probs_B[row]))
-            if token in requests[row].stop_ids:
-                results[row].stop_reason = "completed"
-                active.discard(row)
-            elif len(results[row].token_ids) >= requests[row].max_new_tokens:
-                active.discard(row)
-        current_BL = tokens_B[:, None]
-        mask_BL = torch.cat([mask_BL, torch.ones((rows, 1), dtype=torch.long)], 1)
-        position_BL = position_BL[:, -1:] + 1
-    return results
+Waiting = tuple[Request, asyncio.Future[TokenOutput]]
 
 
 class TorchServer:
@@ -133,15 +48,15 @@ class TorchServer:
         self._config = config
         hf: HFModelConfig = omega_conf_to_dataclass(model_config)
         self._model = AutoModelForCausalLM.from_config(hf.hf_config, dtype=DTYPES[config.dtype]).eval()
+        self._served = served_model(self._model)
         tokenizer = hf.tokenizer
         stop = hf.generation_config.eos_token_id if hf.generation_config is not None else None
         stop = tokenizer.eos_token_id if stop is None else stop
         self._stop_ids = frozenset(stop if isinstance(stop, list) else [stop])
-        self._pad_id = tokenizer.pad_token_id or 0
         self._max_length = config.max_model_len or config.prompt_length + config.response_length
         self._root = Path(root)
         self._global_steps: int | None = None
-        self._queue: asyncio.Queue[Request] = asyncio.Queue()
+        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         version = current_version(self._root)
         if version is not None:  # Ray restarted this actor
@@ -161,7 +76,9 @@ class TorchServer:
         for part in sorted(folder.glob("part-*.safetensors")):
             state.update(load_file(str(part)))
         missing, unexpected = self._model.load_state_dict(state, strict=False)
-        tied = {"lm_head.weight"} if self._model.config.tie_word_embeddings else set()
+        parameters = dict(self._model.named_parameters(remove_duplicate=False))
+        loaded = {id(parameters[name]) for name in state.keys() & parameters.keys()}
+        tied = {name for name in missing if name in parameters and id(parameters[name]) in loaded}
         if unexpected or set(missing) - tied:
             raise RuntimeError(f"snapshot {folder}: missing {sorted(missing)}, unexpected {sorted(unexpected)}")
 
@@ -183,13 +100,15 @@ class TorchServer:
         """Generates until a stop id or the token limit.
 
         Raises:
-            FieldError: a sampling parameter that this server does not implement, or a prompt that leaves no room.
+            FieldError: a sampling parameter that this server does not implement, a prompt that leaves no room, or one
+                that the model cannot go on from.
         """
         if self._worker is None:
             self._worker = asyncio.create_task(self._serve())
         request = self._request(list(prompt_ids), sampling_params)
-        await self._queue.put(request)
-        return await request.answer
+        answer: asyncio.Future[TokenOutput] = asyncio.get_running_loop().create_future()
+        await self._queue.put((request, answer))
+        return await answer
 
     def _request(self, prompt_ids: list[int], params: dict[str, Any]) -> Request:
         for name, neutral in (("top_p", (1, None)), ("top_k", (-1, 0, None)), ("repetition_penalty", (1, None))):
@@ -199,14 +118,25 @@ class TorchServer:
         if room < 1:
             raise FieldError("prompt_ids", f"{len(prompt_ids)} tokens", f"fewer than {self._max_length}")
         asked = params.get("max_new_tokens", params.get("max_tokens"))
+        max_new_tokens = min(room, self._config.response_length if asked is None else int(asked))
+        self._served.check(prompt_ids, max_new_tokens)
         return Request(
             prompt_ids=prompt_ids,
-            max_new_tokens=min(room, self._config.response_length if asked is None else int(asked)),
+            max_new_tokens=max_new_tokens,
             temperature=float(params.get("temperature", 1.0)),
             seed=int(params.get("sampling_seed", self._config.seed)),
             stop_ids=self._stop_ids | frozenset(params.get("stop_token_ids") or ()),
-            answer=asyncio.get_running_loop().create_future(),
+            logit_bias=self._logit_bias(params.get("logit_bias") or {}),
         )
+
+    def _logit_bias(self, given: Mapping[str, float]) -> dict[int, float]:
+        """As SGLang takes it: ids are strings, because JSON's keys are."""
+        bias = {int(token): float(value) for token, value in given.items()}
+        vocabulary = self._model.config.vocab_size
+        for token, value in bias.items():
+            if not (0 <= token < vocabulary and isfinite(value)):
+                raise FieldError("sampling_params.logit_bias", {token: value}, f"finite numbers for ids < {vocabulary}")
+        return bias
 
     async def _serve(self) -> None:
         while True:
@@ -215,16 +145,16 @@ class TorchServer:
             while not self._queue.empty() and len(batch) < self._config.max_num_seqs:
                 batch.append(self._queue.get_nowait())
             try:
-                results = await asyncio.to_thread(generate_batch, self._model, batch, self._pad_id)
+                results = await asyncio.to_thread(generate_batch, self._served, [request for request, _ in batch])
             except Exception as error:  # noqa: BLE001  each waiting request gets the error, as its own call would
-                for request in batch:
-                    if not request.answer.done():
-                        request.answer.set_exception(error)
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
                 continue
-            for request, result in zip(batch, results, strict=True):
-                if request.answer.done():  # the caller went away
+            for (_, answer), result in zip(batch, results, strict=True):
+                if answer.done():  # the caller went away
                     continue
-                request.answer.set_result(
+                answer.set_result(
                     TokenOutput(
                         token_ids=result.token_ids,
                         log_probs=result.log_probs,

@@ -1,4 +1,4 @@
-"""The client of an SGLang server, against a scripted one: what it asks for, and what it makes of the answers (G43)."""
+"""The client of a latent server, against a scripted one: what it asks for, and what it makes of the answers (G43)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ RULES = tiny_memgen(max_inference_aug_num=2).rules
 FIRST_P, FIRST_I, D = PROMPT_IDS[0], INFERENCE_IDS[0], DELIMITERS[0]
 
 
-def run(script: list[list[int]], mode: str = "learned", **settings: Any) -> tuple[Generated, list[tuple]]:
+def run(
+    script: list[list[int]],
+    mode: str = "learned",
+    rules: StreamRules = RULES,
+    prompt: tuple[int, ...] = (3, 4),
+    **settings: Any,
+) -> tuple[Generated, list[tuple]]:
     """Answers requests with the script, one list of ids each; returns the response and the requests."""
     asked: list[tuple] = []
     answers = iter(script)
@@ -30,8 +36,8 @@ def run(script: list[list[int]], mode: str = "learned", **settings: Any) -> tupl
         stopped = tokens[-1] in sampling["stop_token_ids"]
         return ServerAnswer(tokens, [-0.5] * len(tokens), 0, stopped)
 
-    client = LatentClient(RULES, mode, send)
-    result = asyncio.run(client.generate([3, 4], **{"max_new_tokens": 6, "stop_ids": [STOP]} | settings))
+    client = LatentClient(rules, mode, send)
+    result = asyncio.run(client.generate(prompt, **{"max_new_tokens": 6, "stop_ids": [STOP]} | settings))
     assert next(answers, None) is None, "the script has answers left"
     return result, asked
 
@@ -76,14 +82,31 @@ def test_modes() -> None:
     assert asked[0][1]["logit_bias"] == {str(FIRST_P): CLOSE}, "a later turn has no prompt block"
 
 
+def test_a_delimiter_that_ends_the_prompt_is_none_of_the_response() -> None:
+    """G7: a later turn's prompt ends in a newline, and no block may follow it: its gate is closed for the first id."""
+    both = {str(FIRST_P): CLOSE, str(FIRST_I): CLOSE}
+    result, asked = run([[9], [D, FIRST_I], [STOP]], prompt=(3, D), turn=1)
+    assert [sampling["logit_bias"] for _, sampling, _ in asked] == [both, {str(FIRST_P): CLOSE}, {str(FIRST_P): CLOSE}]
+    assert [sampling["max_new_tokens"] for _, sampling, _ in asked] == [1, 5, 4]
+    assert result.decisions == [-100, -100, 1, -100, -100, -100, -100]
+    _, asked = run([[9], [STOP]], prompt=(3, D), turn=1, mode="always")
+    assert [sampling["logit_bias"][str(FIRST_I)] for _, sampling, _ in asked] == [CLOSE, FORCE]
+    _, asked = run([[9, STOP]], prompt=(3, D), turn=1, mode="never")
+    assert asked[0][1]["logit_bias"] == both and asked[0][1]["max_new_tokens"] == 6
+
+
+def test_an_exempted_number_is_no_decision() -> None:
+    """G6: a point after a digit is not asked after; one after a word is."""
+    rules = StreamRules(RULES.reserved, DelimiterTable(frozenset({D}), frozenset({D}), frozenset({7})))
+    result, _ = run([[9], [7, D, 9, D, 9]], rules=rules)
+    assert result.decisions == [0, -100, -100, -100, -100, 0]
+
+
 def test_what_cannot_be_served_is_refused(tmp_path: Any) -> None:
     for prompt, field in (([], "prompt, max_new_tokens"), ([3, FIRST_P], "prompt[1]")):
         with pytest.raises(FieldError) as error:
             asyncio.run(LatentClient(RULES, "learned", None).generate(prompt, 4))  # type: ignore[arg-type]
         assert error.value.field == field
-    exempting = StreamRules(RULES.reserved, DelimiterTable(frozenset({D}), frozenset({D}), frozenset({9})))
-    with pytest.raises(FieldError, match="separator_ids"):
-        LatentClient(exempting, "learned", None)  # type: ignore[arg-type]
     for changes, field in (
         ({"weaver": "paper"}, "weaver, trigger"),
         ({"kind": "smollm3"}, "model_type"),

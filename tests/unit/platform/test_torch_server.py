@@ -5,7 +5,6 @@ Rows U36.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 
 import numpy as np
@@ -13,7 +12,15 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from memupdate.platform.rollout.torch_server import Generated, Request, generate_batch, sample_rows, uniform
+from memupdate.platform.rollout.decoding import (
+    Generated,
+    Request,
+    ServedModel,
+    generate_batch,
+    sample_rows,
+    served_model,
+    uniform,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +42,20 @@ def model() -> Qwen3ForCausalLM:
     return network.double().eval()
 
 
-def request(prompt: list[int], seed: int, temperature: float = 1.0, tokens: int = 12, stop: int = 63) -> Request:
-    answer: asyncio.Future = asyncio.Future(loop=asyncio.new_event_loop())
-    return Request(prompt, tokens, temperature, seed, frozenset({stop}), answer)
+def request(
+    prompt: list[int],
+    seed: int,
+    temperature: float = 1.0,
+    tokens: int = 12,
+    stop: int = 63,
+    bias: dict[int, float] | None = None,
+) -> Request:
+    return Request(prompt, tokens, temperature, seed, frozenset({stop}), bias or {})
+
+
+@pytest.fixture(scope="module")
+def served(model: Qwen3ForCausalLM) -> ServedModel:
+    return served_model(model)
 
 
 def test_a_row_follows_its_distribution() -> None:
@@ -70,21 +88,21 @@ def test_uniform_depends_on_seed_and_position_alone() -> None:
     assert abs(np.mean(values) - 0.5) < 0.03
 
 
-def test_u36_a_seeded_request_gives_the_same_tokens_in_any_batch(model: Qwen3ForCausalLM) -> None:
+def test_u36_a_seeded_request_gives_the_same_tokens_in_any_batch(served: ServedModel) -> None:
     """Alone, or beside requests of other lengths: the batch's shape cannot decide a token."""
     generator = np.random.default_rng(1)
     prompts = [generator.integers(0, 63, size).tolist() for size in (3, 17, 9, 30, 1)]
-    together = generate_batch(model, [request(p, seed) for seed, p in enumerate(prompts)], pad_id=0)
+    together = generate_batch(served, [request(p, seed) for seed, p in enumerate(prompts)])
     for seed, prompt in enumerate(prompts):
-        [alone] = generate_batch(model, [request(prompt, seed)], pad_id=0)
+        [alone] = generate_batch(served, [request(prompt, seed)])
         assert alone.token_ids == together[seed].token_ids
         assert alone.stop_reason == together[seed].stop_reason
         np.testing.assert_allclose(alone.log_probs, together[seed].log_probs, atol=1e-12)
 
 
-def test_log_probs_equal_a_full_forward_after_temperature(model: Qwen3ForCausalLM) -> None:
+def test_log_probs_equal_a_full_forward_after_temperature(model: Qwen3ForCausalLM, served: ServedModel) -> None:
     prompt = [5, 9, 2, 40]
-    [result] = generate_batch(model, [request(prompt, seed=3, temperature=0.7)], pad_id=0)
+    [result] = generate_batch(served, [request(prompt, seed=3, temperature=0.7)])
     ids = torch.tensor([prompt + result.token_ids])
     with torch.no_grad():
         log_probs = torch.log_softmax(model(ids).logits[0, len(prompt) - 1 : -1] / 0.7, -1)
@@ -92,9 +110,9 @@ def test_log_probs_equal_a_full_forward_after_temperature(model: Qwen3ForCausalL
     np.testing.assert_allclose(result.log_probs, expected, atol=1e-10)
 
 
-def test_temperature_zero_is_greedy(model: Qwen3ForCausalLM) -> None:
+def test_temperature_zero_is_greedy(model: Qwen3ForCausalLM, served: ServedModel) -> None:
     prompt = [7, 7, 1]
-    [result] = generate_batch(model, [request(prompt, seed=0, temperature=0.0, tokens=6)], pad_id=0)
+    [result] = generate_batch(served, [request(prompt, seed=0, temperature=0.0, tokens=6)])
     ids = list(prompt)
     for token in result.token_ids:
         with torch.no_grad():
@@ -102,12 +120,38 @@ def test_temperature_zero_is_greedy(model: Qwen3ForCausalLM) -> None:
         ids.append(token)
 
 
-def test_generation_ends_at_a_stop_id_or_at_the_limit(model: Qwen3ForCausalLM) -> None:
-    [free] = generate_batch(model, [request([4, 4], seed=5, tokens=10)], pad_id=0)
+def test_generation_ends_at_a_stop_id_or_at_the_limit(served: ServedModel) -> None:
+    [free] = generate_batch(served, [request([4, 4], seed=5, tokens=10)])
     assert isinstance(free, Generated)
     assert free.stop_reason == "length"
     assert len(free.token_ids) == 10
     stop = free.token_ids[3]
-    [stopped] = generate_batch(model, [request([4, 4], seed=5, tokens=10, stop=stop)], pad_id=0)
+    [stopped] = generate_batch(served, [request([4, 4], seed=5, tokens=10, stop=stop)])
     assert stopped.stop_reason == "completed"
     assert stopped.token_ids == free.token_ids[: free.token_ids.index(stop) + 1]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0, 0.7])
+def test_a_bias_is_added_to_the_logits_before_the_temperature(
+    model: Qwen3ForCausalLM, served: ServedModel, temperature: float
+) -> None:
+    """One id is forced, another forbidden, a third nudged: tokens and log-probs of a full forward with the same sums;
+    a request beside it without a bias has the model's own."""
+    prompt, bias = [5, 9, 2, 40], {7: -1e4, 3: 1.5}
+    free, biased = generate_batch(
+        served, [request(prompt, 3, temperature), request(prompt, 3, temperature, tokens=30, bias=bias)]
+    )
+    [alone] = generate_batch(served, [request(prompt, 3, temperature)])
+    assert free.token_ids == alone.token_ids
+    with torch.no_grad():
+        logits = model(torch.tensor([prompt + biased.token_ids])).logits[0, len(prompt) - 1 : -1]
+    logits[:, 7] -= 1e4
+    logits[:, 3] += 1.5
+    log_probs = torch.log_softmax(logits / (temperature or 1.0), -1)
+    expected = [float(log_probs[row, token]) for row, token in enumerate(biased.token_ids)]
+    np.testing.assert_allclose(biased.log_probs, expected, atol=1e-10)
+    if temperature == 0:
+        assert biased.token_ids == logits.argmax(-1).tolist()
+    assert 7 not in biased.token_ids
+    [forced] = generate_batch(served, [request(prompt, 3, temperature, bias={7: 5e3})])
+    assert set(forced.token_ids) == {7} and set(forced.log_probs) == {0.0}

@@ -1,0 +1,231 @@
+"""How the torch rollout server generates: requests, the numbers that decide their tokens, and the loop over a batch.
+
+Two choices make a seeded request give the same tokens whatever else is in the batch. Logits are computed in float64 by
+default, so that the rounding that depends on the batch's shape (1e-16) cannot decide a token; and a token is drawn by
+inverting the CDF at a uniform number that comes from (seed, position) alone.
+
+Which logits follow which ids is the model's own matter: :class:`ServedModel` is what the loop asks of it. Causal LMs of
+Hugging Face are served as they are; another model type registers its own way with :func:`register_served_model`.
+
+Shapes: B requests, R of them that still run, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+# Logits (R, V) of the policy, to be divided by the temperatures (R,) that they are asked for; 0 is greedy decoding.
+Policy = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One generation: ids so far, how to sample, and when to stop.
+
+    Attributes:
+        prompt_ids: the ids so far.
+        max_new_tokens: ids to generate at most.
+        temperature: 0 is greedy.
+        seed: of the tokens.
+        stop_ids: ids that end the request; one is returned as its last token.
+        logit_bias: id → number that is added to its logit before the division by the temperature.
+    """
+
+    prompt_ids: list[int]
+    max_new_tokens: int
+    temperature: float
+    seed: int
+    stop_ids: frozenset[int]
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass
+class Generated:
+    """Tokens of one request, their log-probs after temperature (greedy: at temperature 1), and why it ended."""
+
+    token_ids: list[int]
+    log_probs: list[float]
+    stop_reason: str
+
+
+class Decoding(Protocol):
+    """One batch at work, with its caches."""
+
+    def start(self) -> Policy:
+        """Reads the prompts; the policy of what follows each, in their order."""
+        ...
+
+    def step(self, rows: Sequence[int], token_ids: Sequence[int]) -> Policy:
+        """Reads one id each of the requests ``rows`` (indices, ascending); those that are not named have ended."""
+        ...
+
+
+class ServedModel(Protocol):
+    """What the loop asks of a model.
+
+    Attributes:
+        end_ids: ids that end any request.
+    """
+
+    end_ids: frozenset[int]
+
+    def check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> None:
+        """Refuses what the model cannot go on from, before it is in a batch with others.
+
+        Raises:
+            FieldError: what is wrong with the ids.
+        """
+        ...
+
+    def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> Decoding:
+        """A batch; no request of it generates more than ``max_new_tokens``."""
+        ...
+
+
+class CausalModel:
+    """A causal LM of Hugging Face: left-padded prompts, one key-value cache."""
+
+    end_ids: frozenset[int] = frozenset()
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> None:
+        """Everything can be gone on from."""
+
+    def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> Decoding:
+        """See :class:`ServedModel`."""
+        return _CausalDecoding(self._model, prompts)
+
+
+class _CausalDecoding:
+    """A batch of a causal LM; a request that has ended goes on being computed until the batch has."""
+
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
+        self._model = model
+        width = max(map(len, prompts))
+        self._ids_BL = torch.zeros((len(prompts), width), dtype=torch.long)
+        self._mask_BL = torch.zeros_like(self._ids_BL)
+        for row, prompt in enumerate(prompts):
+            self._ids_BL[row, width - len(prompt) :] = torch.tensor(prompt)
+            self._mask_BL[row, width - len(prompt) :] = 1
+        self._cache: Any = None
+
+    def start(self) -> Policy:
+        position_BL = (self._mask_BL.cumsum(-1) - 1).clamp(min=0)
+        logits_BV = self._forward(self._ids_BL, position_BL)
+        return lambda _: logits_BV
+
+    def step(self, rows: Sequence[int], token_ids: Sequence[int]) -> Policy:
+        ids_B1 = self._ids_BL.new_zeros((len(self._ids_BL), 1))
+        ids_B1[list(rows), 0] = torch.tensor(token_ids)
+        self._mask_BL = torch.cat([self._mask_BL, torch.ones_like(ids_B1)], 1)
+        logits_RV = self._forward(ids_B1, self._mask_BL.sum(1, keepdim=True) - 1)[list(rows)]
+        return lambda _: logits_RV
+
+    def _forward(self, ids_BL: torch.Tensor, position_BL: torch.Tensor) -> torch.Tensor:
+        output = self._model(
+            input_ids=ids_BL,
+            attention_mask=self._mask_BL,
+            position_ids=position_BL,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self._cache = output.past_key_values
+        logits_BV: torch.Tensor = output.logits[:, -1].double()
+        return logits_BV
+
+
+_SERVED: dict[str, Callable[[Any], ServedModel]] = {}
+
+
+def register_served_model(model_type: str, serve: Callable[[Any], ServedModel]) -> None:
+    """Says how models whose config has ``model_type`` are served; others are causal LMs."""
+    _SERVED[model_type] = serve
+
+
+def served_model(model: Any) -> ServedModel:
+    """A Hugging Face model as the loop wants it."""
+    return _SERVED.get(model.config.model_type, CausalModel)(model)
+
+
+def uniform(seed: int, position: int) -> float:
+    """A number in [0, 1) from (seed, position): 53 bits of blake2b."""
+    digest = hashlib.blake2b(f"{seed}:{position}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
+
+
+def sample_rows(logits_RV: torch.Tensor, temperatures_R: torch.Tensor, uniforms_R: torch.Tensor) -> torch.Tensor:
+    """Draws one token per row by inverse CDF; rows with temperature 0 are greedy. Returns ids (R,)."""
+    greedy_R = temperatures_R == 0
+    scaled_RV = logits_RV.double() / temperatures_R.masked_fill(greedy_R, 1.0)[:, None]
+    cdf_RV = torch.softmax(scaled_RV, -1).cumsum(-1)
+    drawn_R = torch.searchsorted(cdf_RV, (uniforms_R * cdf_RV[:, -1])[:, None], right=True).squeeze(1)
+    drawn_R = drawn_R.clamp(max=logits_RV.shape[1] - 1)
+    return torch.where(greedy_R, logits_RV.argmax(-1), drawn_R)
+
+
+@torch.inference_mode()
+def generate_batch(model: ServedModel, requests: Sequence[Request]) -> list[Generated]:
+    """Generates for all requests together.
+
+    Args:
+        model: the model.
+        requests: what it was asked; each has passed the model's ``check``.
+
+    Returns:
+        What each request generated, in their order. ``stop_reason`` is ``completed`` where a stop id was drawn.
+    """
+    results = [Generated([], [], "length") for _ in requests]
+    decoding = model.begin([r.prompt_ids for r in requests], max(r.max_new_tokens for r in requests))
+    policy, active = decoding.start(), list(range(len(requests)))
+    while active:
+        drawn = _draw(policy, [requests[row] for row in active], [len(results[row].token_ids) for row in active])
+        going_on = []
+        for row, (token, log_prob) in zip(active, drawn, strict=True):
+            results[row].token_ids.append(token)
+            results[row].log_probs.append(log_prob)
+            if token in requests[row].stop_ids or token in model.end_ids:
+                results[row].stop_reason = "completed"
+            elif len(results[row].token_ids) < requests[row].max_new_tokens:
+                going_on.append(row)
+        active = going_on
+        if active:
+            policy = decoding.step(active, [results[row].token_ids[-1] for row in active])
+    return results
+
+
+def _draw(policy: Policy, requests: Sequence[Request], done: Sequence[int]) -> list[tuple[int, float]]:
+    """A token and its log-prob for each request, of which ``done`` tokens are generated."""
+    temperatures_R = torch.tensor([request.temperature for request in requests], dtype=torch.float64)
+    positions = [len(request.prompt_ids) + count for request, count in zip(requests, done, strict=True)]
+    uniforms_R = torch.tensor(
+        [uniform(request.seed, position) for request, position in zip(requests, positions, strict=True)],
+        dtype=torch.float64,
+    )
+    logits_RV = _biased(policy(temperatures_R), requests)
+    tokens_R = sample_rows(logits_RV, temperatures_R, uniforms_R)
+    greedy_R = temperatures_R == 0
+    if greedy_R.any():
+        temperatures_R = temperatures_R.masked_fill(greedy_R, 1.0)
+        logits_RV = _biased(policy(temperatures_R), requests)
+    logits_RV = logits_RV / temperatures_R[:, None]
+    log_probs_R = torch.log_softmax(logits_RV, -1).gather(1, tokens_R[:, None]).squeeze(1)
+    return list(zip(tokens_R.tolist(), log_probs_R.tolist(), strict=True))
+
+
+def _biased(logits_RV: torch.Tensor, requests: Sequence[Request]) -> torch.Tensor:
+    logits_RV = logits_RV.double()
+    places = [(row, token, bias) for row, r in enumerate(requests) for token, bias in r.logit_bias.items()]
+    if not places:
+        return logits_RV
+    rows, tokens, biases = zip(*places, strict=True)
+    return logits_RV.index_put(
+        (torch.tensor(rows), torch.tensor(tokens)), torch.tensor(biases, dtype=torch.float64), accumulate=True
+    )
