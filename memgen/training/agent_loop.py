@@ -120,7 +120,5 @@ class LatentAgentLoop(AgentLoopBase):
                 "counts": counts,
                 "min_global_steps": min(requests.versions),
                 "max_global_steps": max(requests.versions),
-                "turn_scores": [],
-                "tool_rewards": [],
             },
         )

@@ -37,7 +37,6 @@ OPTIONS = {
 }
 # At a low temperature the taught answer is the likely one wherever the latents are.
 TRIGGER = {"model.mode": "learned", "run.grpo.temperature": 0.2, "run.grpo.lr.trigger": 0.02}
-BOTH = {"run.stage": "both", "run.grpo.lr.both": 0.02}
 
 
 def lines(folder: Path, key: str = "memgen/reward") -> list[dict[str, Any]]:
@@ -147,18 +146,22 @@ def test_g24_a_killed_run_ends_with_the_weights_of_a_whole_one(
 
 @pytest.fixture(scope="module")
 def penalised(questions: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[float, Path]:
-    """Weaver and trigger together, from scratch, where no answer earns a reward: by λ."""
+    """By λ: weaver and trigger together, from scratch, on the shipped file for GSM8K (``paper`` weaver and trigger, the
+    reward ``math``). No answer earns a reward."""
     folder = tmp_path_factory.mktemp("penalised")
+    problems = [{"question": f"What is {n} and {n}?", "answer": f"{n} and {n} is\n#### {2 * n}"} for n in range(16)]
+    train_file = write_lines(folder / "train.jsonl", problems)
     found = {}
     for weight in (0.0, 1.0):
         found[weight] = folder / str(weight)
-        options = {**questions, **BOTH, "run.grpo.invocation_penalty": weight, "run.output_dir": found[weight]}
-        script("trigger_train.sh", "instruction", options)
+        options = {**questions, "dataset.train_file": train_file, "run.stage": "both", "run.grpo.lr.both": 0.02}
+        penalty = {"run.grpo.invocation_penalty": weight, "run.output_dir": found[weight]}
+        script("trigger_train.sh", "gsm8k", options | penalty)
     return found
 
 
-def test_g21_raising_lambda_lowers_the_invocation_rate(penalised: dict[float, Path]) -> None:
-    """The same first step; without a penalty the rate stays about what it was, with one it falls."""
+def test_g20_g21_raising_lambda_lowers_the_invocation_rate(penalised: dict[float, Path]) -> None:
+    """G20: the shipped config runs. G21: the same first step; without a penalty the rate stays about what it was, with one it falls."""
     free, fined = (lines(penalised[weight]) for weight in (0.0, 1.0))
     assert free[0]["memgen/invocation_rate"] == fined[0]["memgen/invocation_rate"] > 0.1
     assert fined[-1]["memgen/invocation_rate"] < 0.5 * free[-1]["memgen/invocation_rate"]
