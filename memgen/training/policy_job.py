@@ -125,6 +125,7 @@ def verl_config(
         "memgen.invocation_penalty": grpo.invocation_penalty,
         "memgen.threads": run.threads,
         "memgen.trainer_threads": run.threads,
+        "memgen.batch_invariant": (run.device, run.dtype) == ("cpu", "fp32"),
         "memgen.mismatch.alarm": alarm,
         "algorithm.norm_adv_by_std_in_grpo": by_deviation,
         "data.train_files": train_file,

@@ -98,6 +98,7 @@ def validate(config: DictConfig) -> None:
     if ours:
         raise FieldError(ours[0], "???", "a value: this profile leaves it to you")
     check_memory_section(config)
+    check_batch_invariant(config)
     check_model(str(config.actor_rollout_ref.model.path), config.trainer.device)
     check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
     check_data(config)
@@ -142,6 +143,13 @@ def check_memory_section(config: DictConfig) -> None:
     journal_folders(memory.journal_dir, memory.broker_shards)
     reward: Any = OmegaConf.to_container(memory.reward, resolve=True)
     RewardConfig.from_mapping(reward)
+
+
+def check_batch_invariant(config: DictConfig) -> None:
+    """Checks that ``memory.batch_invariant`` is asked for where it does something: on a CPU."""
+    asked, device = config.memory.batch_invariant, config.trainer.device
+    if not isinstance(asked, bool) or (asked and device != "cpu"):
+        raise FieldError("memory.batch_invariant", asked, f"false with trainer.device={device}, also true with cpu")
 
 
 def check_model(path: str, device: str) -> None:

@@ -10,6 +10,7 @@ import ray
 from omegaconf import DictConfig, OmegaConf, open_dict
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 
+from memupdate.platform.batch_invariant import BATCH_INVARIANT
 from memupdate.platform.cpu import assert_platform
 from memupdate.platform.workers import TRAINER_THREADS
 
@@ -100,13 +101,15 @@ def environment(settings: Any) -> dict[str, str]:
     """Environment variables of the driver, which Ray hands to every process of the run.
 
     Args:
-        settings: the run's section of the config: ``threads``, ``trainer_threads`` and ``run_dir`` are read.
+        settings: the run's section of the config: ``threads``, ``trainer_threads``, ``batch_invariant`` and
+            ``run_dir`` are read.
     """
     threads = str(settings.threads)
     return {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         TRAINER_THREADS: str(settings.trainer_threads),
+        BATCH_INVARIANT: str(int(settings.batch_invariant)),
         "TOKENIZERS_PARALLELISM": "false",
         "RAY_USAGE_STATS_ENABLED": "0",
         "HYDRA_FULL_ERROR": "1",

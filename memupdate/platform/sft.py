@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ def process_group() -> Iterator[None]:
     else:
         initialize_global_process_group()
     yield
+    # FSDP's modules are reference cycles that keep the group and its threads: collected here, they are joined now and
+    # do not meet the interpreter's end.
+    gc.collect()
     destroy_global_process_group()
 
 

@@ -12,6 +12,8 @@ from verl.utils.device import get_device_name
 from verl.utils.distributed import initialize_global_process_group_ray
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
+from memupdate.platform import batch_invariant
+
 # Environment variable: verl hands its workers no section of a config but its own.
 TRAINER_THREADS = "MEMUPDATE_TRAINER_THREADS"
 
@@ -30,6 +32,7 @@ class SeededTrainingWorker(TrainingWorker):
             initialize_global_process_group_ray(backend="cpu:gloo")
         super().__init__(config)
         torch.set_num_threads(int(os.environ[TRAINER_THREADS]))
+        batch_invariant.enable_if_asked()
         seed = int(config.engine_config.seed) + int(os.environ["RANK"])
         random.seed(seed)
         np.random.seed(seed)  # the global generator is the one that verl saves

@@ -81,3 +81,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    # Not through the interpreter's end: on a busy machine it aborted once while gloo's threads, which FSDP's reference
+    # cycles keep alive, still let go of tensors. What is tested is on disk.
+    sys.stderr.flush()
+    os._exit(0)

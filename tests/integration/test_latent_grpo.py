@@ -161,7 +161,8 @@ def penalised(questions: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
 
 
 def test_g20_g21_raising_lambda_lowers_the_invocation_rate(penalised: dict[float, Path]) -> None:
-    """G20: the shipped config runs. G21: the same first step; without a penalty the rate stays about what it was, with one it falls."""
+    """G20: the shipped config runs. G21: the same first step; without a penalty the rate stays about what it was, with
+    one it falls."""
     free, fined = (lines(penalised[weight]) for weight in (0.0, 1.0))
     assert free[0]["memgen/invocation_rate"] == fined[0]["memgen/invocation_rate"] > 0.1
     assert fined[-1]["memgen/invocation_rate"] < 0.5 * free[-1]["memgen/invocation_rate"]

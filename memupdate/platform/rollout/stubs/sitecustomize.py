@@ -5,3 +5,7 @@ import sys
 # multiprocessing's resource tracker needs no torch: leaving it out saves 150 MB and 2 s
 if "resource_tracker" not in " ".join(sys.orig_argv):
     import sgl_kernel  # noqa: F401
+
+    from memupdate.platform import batch_invariant
+
+    batch_invariant.enable_if_asked()
