@@ -195,7 +195,7 @@ def test_g18_g22_weaver_grpo(taught: dict[str, Any], tmp_path: Path) -> None:
     assert len(steps) == 3
     assert [line["training/rollout_failures"] for line in steps] == [0] * 3
     assert all(line["training/rollout_log_prob_diff_max"] <= 2e-5 for line in steps)
-    assert steps[0]["actor/kl_loss"] == pytest.approx(0, abs=1e-6)
+    assert steps[0]["actor/kl_loss"] == pytest.approx(0, abs=1e-9)  # the policy is what it diverges from
     assert steps[-1]["actor/kl_loss"] > 1e-6
     held_out = lines(tmp_path / "run", "validation/reward")
     assert [(line["step"], line["validation/n"], line["validation/rollout_failures"]) for line in held_out] == [

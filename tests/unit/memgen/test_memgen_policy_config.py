@@ -60,6 +60,8 @@ def test_g18_clip_group_and_divergence() -> None:
     assert (actor.clip_ratio, actor.clip_ratio_low, actor.clip_ratio_high) == (0.3, 0.3, 0.3)
     assert found.actor_rollout_ref.rollout.n == 6
     assert (actor.use_kl_loss, actor.kl_loss_coef) == (True, 0.02)
+    engines = actor.fsdp_config, found.actor_rollout_ref.ref.fsdp_config
+    assert [engine.mixed_precision.param_dtype for engine in engines] == ["fp32", "fp32"]  # or it would not start at 0
     assert config().actor_rollout_ref.actor.use_kl_loss is False
 
 
