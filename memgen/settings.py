@@ -144,12 +144,13 @@ class Grpo:
 
     Attributes:
         epochs: passes over the training questions; those that fill no batch are left for the next pass.
-        batch_size: questions of a step, of all ranks together; a step is one update.
+        batch_size: questions of a step, of all ranks together.
+        updates: of a step, each on all of its answers.
         group_size: answers to each, whose mean reward is the baseline.
         micro_batch_size: answers of a forward pass, per rank.
         lr: AdamW's constant learning rate, by stage.
         kl_beta: weight of the divergence from the model that training starts from; 0 holds no copy of it.
-        clip: ratios count up to 1 ± this.
+        clip: ratios count up to 1 ± this; they are 1 in a step's first update.
         loss_type: ``grpo``: mean over each answer's actions, then over answers; ``bnpo``: mean over all actions of the
             batch; ``dr_grpo``: sums over each answer's actions by a constant, and advantages not divided by the group's
             standard deviation.
@@ -167,6 +168,7 @@ class Grpo:
 
     epochs: int = 1
     batch_size: int = 8
+    updates: int = 1
     group_size: int = 8
     micro_batch_size: int = 8
     lr: StageRates = field(default_factory=StageRates)
@@ -253,7 +255,7 @@ AT_LEAST_ONE = (
     *("run.ranks", "run.threads", "run.sft.epochs", "run.sft.batch_size", "run.sft.micro_batch_size"),
     *("run.sft.save_steps", "run.generation.batch_size", "run.generation.max_new_tokens", "dataset.max_length"),
     *("run.grpo.epochs", "run.grpo.batch_size", "run.grpo.micro_batch_size", "run.grpo.max_new_tokens"),
-    "run.grpo.save_steps",
+    *("run.grpo.save_steps", "run.grpo.updates"),
 )
 ABOVE_ZERO = (
     *("run.sft.lr", "run.grpo.lr.weaver", "run.grpo.lr.trigger", "run.grpo.lr.both"),

@@ -145,6 +145,7 @@ def verl_config(
         f"{actor}.loss_agg_mode": aggregation,
         f"{actor}.loss_scale_factor": response,
         f"{actor}.ppo_mini_batch_size": grpo.batch_size,
+        f"{actor}.ppo_epochs": grpo.updates,
         f"{actor}.ppo_micro_batch_size_per_gpu": micro_batch,
         f"{actor}.grad_clip": grpo.clip_grad,
         f"{actor}.optim.lr": getattr(grpo.lr, run.stage),

@@ -177,8 +177,8 @@ def test_g42_weaver_and_trigger_train_together(penalised: dict[float, Path]) -> 
 
 
 def test_g18_g22_weaver_grpo(taught: dict[str, Any], tmp_path: Path) -> None:
-    """G18: the other loss, with a divergence to the initial model and held-out questions, by the weaver's script. G22:
-    the trigger, which decides here, is frozen; the model that comes out can be evaluated."""
+    """G18: another loss, with a divergence to the initial model and held-out questions, by the weaver's script. G22: the
+    trigger is frozen; the model that comes out can be evaluated."""
     options = {
         **taught,
         "model.mode": "always",
@@ -209,6 +209,7 @@ def test_g18_g22_weaver_grpo(taught: dict[str, Any], tmp_path: Path) -> None:
         **options,
         "model.load_model_path": tmp_path / "run" / "model",
         "dataset.test_file": test_file,
+        "run.generation.max_new_tokens": 8,
         "run.output_dir": tmp_path / "evaluated",
     }
     script("eval.sh", "instruction", evaluation)

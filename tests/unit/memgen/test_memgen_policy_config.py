@@ -54,12 +54,12 @@ def test_the_rollout_is_the_policy_and_nothing_pays_for_indecision() -> None:
 
 
 def test_g18_clip_group_and_divergence() -> None:
-    found = config("run.grpo.clip=0.3", "run.grpo.group_size=6", "run.grpo.kl_beta=0.02")
+    found = config("run.grpo.clip=0.3", "run.grpo.group_size=6", "run.grpo.kl_beta=0.02", "run.grpo.updates=3")
     run_config.check_engine(found)
     actor = found.actor_rollout_ref.actor
     assert (actor.clip_ratio, actor.clip_ratio_low, actor.clip_ratio_high) == (0.3, 0.3, 0.3)
     assert found.actor_rollout_ref.rollout.n == 6
-    assert (actor.use_kl_loss, actor.kl_loss_coef) == (True, 0.02)
+    assert (actor.use_kl_loss, actor.kl_loss_coef, actor.ppo_epochs) == (True, 0.02, 3)
     engines = actor.fsdp_config, found.actor_rollout_ref.ref.fsdp_config
     assert [engine.mixed_precision.param_dtype for engine in engines] == ["fp32", "fp32"]  # or it would not start at 0
     assert config().actor_rollout_ref.actor.use_kl_loss is False
