@@ -177,8 +177,8 @@ def test_g42_weaver_and_trigger_train_together(penalised: dict[float, Path]) -> 
 
 
 def test_g18_g22_weaver_grpo(taught: dict[str, Any], tmp_path: Path) -> None:
-    """G18: another loss, with a divergence to the initial model and held-out questions, by the weaver's script. G22: the
-    trigger is frozen; the model that comes out can be evaluated."""
+    """G18: another loss, with a divergence to the initial model and held-out questions, by the weaver's script. G22:
+    the trigger is frozen. The model that comes out can be evaluated."""
     options = {
         **taught,
         "model.mode": "always",
