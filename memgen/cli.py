@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="memgen", description="Latent memory for a frozen language model.")
     commands = root.add_subparsers(dest="command", required=True)
     for name, text in (
-        ("train", "train the weaver on supervised examples; the same command goes on with a run that was stopped"),
+        ("train", "train weaver or trigger; the same command goes on with a run that was stopped"),
         ("evaluate", "answer the test file: a line for each example, and a summary"),
         ("generate", "answer questions given with --prompt"),
         ("run", "what run.mode says"),

@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memgen.data.examples import Example, read_examples, split_examples
+from memgen.data.questions import questions_of
 from memgen.data.streams import generation_prefix, prompt_ids, weave_examples
 from memgen.model import Generated, LoraSettings, MemGenConfig, MemGenModel, SamplingSettings, build_memgen
 from memgen.settings import Lora, Settings, as_dict
@@ -38,23 +39,28 @@ class MemGenRunner:
     # -- training
 
     def train(self) -> Path:
-        """Trains the weaver on the examples and returns the model's folder.
+        """Trains what ``run.stage`` names on the examples, by ``run.method``, and returns the model's folder.
 
         A run that was stopped goes on from its last checkpoint when it is called again with the same settings, and
         ends with the same weights.
 
         Raises:
-            FieldError: ``output_dir`` holds a run of other settings; see also :mod:`memgen.settings` and
-                :func:`memgen.data.weave_examples`.
+            FieldError: ``output_dir`` holds a run of other settings; see also :mod:`memgen.settings`,
+                :func:`memgen.data.weave_examples` and :func:`memgen.training.policy_job.check_questions`.
             DataError: see :func:`memgen.data.read_examples`.
             StageError: the training's processes failed.
         """
-        from memgen.training.job import train_weaver
-
         dataset = self.settings.dataset
         assert dataset.train_file is not None
         examples = read_examples(Path(dataset.train_file), dataset.format, dataset.limit)
-        train, valid = split_examples(examples, dataset.valid_ratio, self.settings.run.seed)
+        sides = split_examples(examples, dataset.valid_ratio, self.settings.run.seed)
+        if self.settings.run.method == "sft":
+            return self._train_on_references(*sides)
+        return self._train_on_rewards(*sides)
+
+    def _train_on_references(self, train: list[Example], valid: list[Example]) -> Path:
+        from memgen.training.job import train_weaver
+
         begun = self._is_begun()
         config, tokenizer = self._initial(anew=not begun)
         rows = [
@@ -64,6 +70,17 @@ class MemGenRunner:
         if not begun:
             self._begin()
         return train_weaver(self.settings, self.folder.resolve() / "initial", *rows)
+
+    def _train_on_rewards(self, train: list[Example], valid: list[Example]) -> Path:
+        from memgen.training.policy_job import check_questions, train_policy
+
+        begun = self._is_begun()
+        config, tokenizer = self._initial(anew=not begun)
+        questions = questions_of(train), questions_of(valid)
+        longest_prompt = check_questions(self.settings, config, tokenizer, *questions)
+        if not begun:
+            self._begin()
+        return train_policy(self.settings, self.folder.resolve() / "initial", config, longest_prompt, *questions)
 
     def _most_items(self, config: MemGenConfig) -> int:
         if self.settings.dataset.max_length > config.max_position_embeddings:
@@ -102,6 +119,8 @@ class MemGenRunner:
         target = self.folder / "initial"
         if anew:
             model, tokenizer = self.load()
+            if self.settings.run.method == "grpo":
+                model.config.temperature = self.settings.run.grpo.temperature  # the gate's, and the trainer's
             shutil.rmtree(target, ignore_errors=True)  # of a call that ended before the run began
             model.save_pretrained(target)
             tokenizer.save_pretrained(target)

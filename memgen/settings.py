@@ -17,8 +17,9 @@ from memgen.tasks import REWARDS
 from memupdate.errors import DataError, FieldError
 
 MODES = ("train", "evaluate", "generate")
-STAGES = ("weaver",)
-METHODS = ("sft",)
+STAGES = ("weaver", "trigger", "both")
+METHODS = ("sft", "grpo")
+LOSS_TYPES = ("grpo", "bnpo", "dr_grpo")
 FORMATS = ("instruction", "conversation", "gsm8k")
 DEVICES = ("cpu", "cuda")
 DTYPES = ("fp32", "bf16")
@@ -129,6 +130,62 @@ class Sft:
 
 
 @dataclass
+class StageRates:
+    """A learning rate for each stage of reinforcement learning."""
+
+    weaver: float = 1e-5
+    trigger: float = 1e-5
+    both: float = 1e-5
+
+
+@dataclass
+class Grpo:
+    """Reinforcement learning: the published defaults.
+
+    Attributes:
+        epochs: passes over the training questions; those that fill no batch are left for the next pass.
+        batch_size: questions of a step, of all ranks together.
+        updates: of a step, each on all of its answers.
+        group_size: answers to each, whose mean reward is the baseline.
+        micro_batch_size: answers of a forward pass, per rank.
+        lr: AdamW's constant learning rate, by stage.
+        kl_beta: weight of the divergence from the model that training starts from; 0 holds no copy of it.
+        clip: ratios count up to 1 ± this; they are 1 in a step's first update.
+        loss_type: ``grpo``: mean over each answer's actions, then over answers; ``bnpo``: mean over all actions of the
+            batch; ``dr_grpo``: sums over each answer's actions by a constant, and advantages not divided by the group's
+            standard deviation.
+        invocation_penalty: λ of the trigger's objective: a reward loses λ for a rate of insertions that is 1 above that
+            of the group's good answers. 0 for none; no part of the weaver's stage.
+        max_new_tokens: text ids of an answer; latents come on top.
+        temperature: of the answers, and so of the trained policy; the model's own from then on.
+        weight_decay: AdamW's.
+        clip_grad: norm at which gradients are clipped.
+        gradient_checkpointing: recompute layers in the backward pass.
+        save_steps: steps between checkpoints.
+        valid_steps: steps between validations on the held-out questions, if there are any; -1 validates before the
+            first step and after the last alone.
+    """
+
+    epochs: int = 1
+    batch_size: int = 8
+    updates: int = 1
+    group_size: int = 8
+    micro_batch_size: int = 8
+    lr: StageRates = field(default_factory=StageRates)
+    kl_beta: float = 0.0
+    clip: float = 0.2
+    loss_type: str = "grpo"
+    invocation_penalty: float = 0.1
+    max_new_tokens: int = 512
+    temperature: float = 1.0
+    weight_decay: float = 0.01
+    clip_grad: float = 1.0
+    gradient_checkpointing: bool = False
+    save_steps: int = 100
+    valid_steps: int = -1
+
+
+@dataclass
 class Generation:
     """How ``evaluate`` and ``generate`` answer: see :class:`memgen.model.SamplingSettings`."""
 
@@ -145,8 +202,8 @@ class Run:
 
     Attributes:
         mode: ``train``, ``evaluate`` or ``generate``.
-        stage: the component that is trained; the others are frozen.
-        method: how.
+        stage: the component that is trained, ``weaver``, ``trigger`` or ``both``; everything else is frozen.
+        method: ``sft`` (the weaver's alone) or ``grpo``.
         output_dir: folder of the run. A run that was stopped goes on when it is started again.
         seed: of initial weights, held-out examples, data order, dropout and sampling.
         device: ``cpu`` or ``cuda``.
@@ -165,6 +222,7 @@ class Run:
     ranks: int = 1
     threads: int = 2
     sft: Sft = field(default_factory=Sft)
+    grpo: Grpo = field(default_factory=Grpo)
     generation: Generation = field(default_factory=Generation)
 
 
@@ -184,6 +242,7 @@ CHOICES = {
     "run.device": DEVICES,
     "run.dtype": DTYPES,
     "run.sft.lr_scheduler_type": ("cosine", "constant"),
+    "run.grpo.loss_type": LOSS_TYPES,
     "dataset.format": FORMATS,
 }
 # What has no default, by run.mode.
@@ -195,7 +254,14 @@ NEEDED = {
 AT_LEAST_ONE = (
     *("run.ranks", "run.threads", "run.sft.epochs", "run.sft.batch_size", "run.sft.micro_batch_size"),
     *("run.sft.save_steps", "run.generation.batch_size", "run.generation.max_new_tokens", "dataset.max_length"),
+    *("run.grpo.epochs", "run.grpo.batch_size", "run.grpo.micro_batch_size", "run.grpo.max_new_tokens"),
+    *("run.grpo.save_steps", "run.grpo.updates"),
 )
+ABOVE_ZERO = (
+    *("run.sft.lr", "run.grpo.lr.weaver", "run.grpo.lr.trigger", "run.grpo.lr.both"),
+    *("run.grpo.clip", "run.grpo.temperature"),
+)
+NOT_NEGATIVE = ("run.grpo.kl_beta", "run.grpo.invocation_penalty")
 
 
 def read_settings(path: Path, options: Sequence[str] = ()) -> Settings:
@@ -272,8 +338,10 @@ def check(settings: Settings) -> None:
         raise FieldError("dataset.limit", dataset.limit, "an integer of at least 1, or null")
     if dataset.reward is not None and dataset.reward not in REWARDS:
         raise FieldError("dataset.reward", dataset.reward, f"{', '.join(REWARDS)}, or null: the format's own")
-    if not run.sft.lr > 0:
-        raise FieldError("run.sft.lr", run.sft.lr, "a number above 0")
+    for key in (*ABOVE_ZERO, *NOT_NEGATIVE):
+        value = OmegaConf.select(values, key)
+        if not (value > 0 or (value == 0 and key in NOT_NEGATIVE)):
+            raise FieldError(key, value, "a number of at least 0" if key in NOT_NEGATIVE else "a number above 0")
     if not 0 <= run.sft.warmup_ratio <= 1:
         raise FieldError("run.sft.warmup_ratio", run.sft.warmup_ratio, "a number in [0, 1]")
     if run.sft.batch_size % run.ranks:
@@ -284,8 +352,28 @@ def check(settings: Settings) -> None:
     for key in needed:
         if OmegaConf.select(values, key) is None:
             raise FieldError(key, None, f"a value, which {run.mode} needs: --options {key} VALUE")
-    if run.mode == "train" and settings.model.mode == "never":
-        raise FieldError("model.mode", "never", "always or learned in training: never has no latents to train")
+    if run.mode == "train":
+        _check_training(settings)
+
+
+def _check_training(settings: Settings) -> None:
+    run, mode = settings.run, settings.model.mode
+    if mode == "never":
+        raise FieldError("model.mode", mode, "always or learned in training: never has no latents to train")
+    if run.method == "sft" and run.stage != "weaver":
+        raise FieldError("run.stage", run.stage, "weaver, or run.method=grpo: nothing shows a trigger what to decide")
+    if run.stage != "weaver" and mode != "learned":
+        raise FieldError("model.mode", mode, "learned where the trigger is trained: it decides nothing otherwise")
+    if run.method == "grpo":
+        grpo = run.grpo
+        if grpo.group_size < 2:
+            raise FieldError("run.grpo.group_size", grpo.group_size, "2 or more: a group of one has no baseline")
+        if grpo.batch_size * grpo.group_size % run.ranks:
+            raise FieldError(
+                "run.grpo.batch_size",
+                grpo.batch_size,
+                f"with group_size {grpo.group_size}, a multiple of {run.ranks} ranks",
+            )
 
 
 def as_dict(settings: Settings) -> dict[str, Any]:

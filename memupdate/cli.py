@@ -51,16 +51,10 @@ def run(options: argparse.Namespace) -> int:
 
 def train_config(options: argparse.Namespace) -> int:
     """GRPO from a resolved config file, in this process."""
-    from omegaconf import open_dict
+    from memupdate.platform import config as run_config
+    from memupdate.platform import launcher
 
-    from memupdate.platform import launcher, pipeline
-
-    config = pipeline.load_config(options.config)
-    variables = launcher.environment(config)
-    os.environ.update(variables)
-    with open_dict(config):
-        config.ray_kwargs.ray_init.runtime_env.env_vars = variables
-    launcher.train(config)
+    launcher.train(run_config.load(options.config), launcher.MemoryTaskRunner, "memory")
     return 0
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Supervised training of the weaver: bash scripts/weaver_train.sh DATASET [k v | k=v ...]
+# Training of the weaver, run.method=sft or grpo: bash scripts/weaver_train.sh DATASET [k v | k=v ...]
 # DATASET is a file of configs/latent_memory/ without .yaml. The same command goes on with a run that was stopped.
 set -euo pipefail
 if [[ $# -lt 1 || $1 == -* ]]; then

@@ -1,1 +1,1 @@
-"""What plugs the latent model into the platform: engine keys and supervised training."""
+"""What plugs the latent model into the platform: engine keys, supervised training, GRPO of weaver and trigger."""

@@ -1,4 +1,4 @@
-"""The data set that verl's SFT trainer is given: woven streams."""
+"""The data sets that verl's trainers are given: woven streams, and questions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from memgen.data import read_rows
+from memgen.data import read_questions, read_rows
 
 
 class WovenStreams(Dataset):
@@ -38,4 +38,34 @@ class WovenStreams(Dataset):
             "input_ids": torch.tensor(row.input_ids),
             "position_ids": torch.arange(len(row.input_ids)),
             "loss_mask": torch.tensor(row.loss_mask),
+        }
+
+
+class Questions(Dataset):
+    """Questions of a parquet file of :func:`memgen.data.write_questions`, in its order."""
+
+    def __init__(self, data_files: str, tokenizer: Any, processor: Any, config: Any, max_samples: int = -1) -> None:
+        """Reads the file.
+
+        Args:
+            data_files: one file.
+            tokenizer: verl's, not needed: the agent loop makes the prompt's ids.
+            processor: verl's, likewise.
+            config: verl's, likewise.
+            max_samples: verl's, likewise.
+        """
+        self.questions = read_questions(Path(data_files))
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """``raw_prompt`` (messages) and ``reference``, and what verl wants of every row."""
+        question = self.questions[index]
+        return {
+            "raw_prompt": question.messages,
+            "reference": question.reference,
+            "index": index,
+            "data_source": "memgen",
+            "dummy_tensor": torch.zeros(1, dtype=torch.uint8),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
 from memgen.model import MemGenModel
+from memgen.model.adapters import LoraLinear
+from memgen.model.prompts import turn_of
 from memupdate.platform.plugin import CPUEngineMixin
 
 ENGINE = "memgen"
+POLICY_ENGINE = "memgen_policy"
 
 
 @EngineRegistry.register(model_type=ENGINE, backend=["fsdp2"], device=["cpu", "cuda"])
@@ -51,3 +55,26 @@ class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
             shutil.rmtree(folder, ignore_errors=True)
             partial.rename(folder)
         torch.distributed.barrier()
+
+
+@EngineRegistry.register(model_type=POLICY_ENGINE, backend=["fsdp2"], device=["cpu", "cuda"])
+class LatentPolicyEngine(LatentEngine):
+    """The same for a policy, whose log-probs must be those of its rollouts."""
+
+    def _build_module(self) -> MemGenModel:
+        module = super()._build_module()
+        # With dropout the first update's ratios would not be 1. The config, and so the export, keeps its own.
+        for layer in module.modules():
+            if isinstance(layer, LoraLinear):
+                layer.settings = {name: replace(one, dropout=0.0) for name, one in layer.settings.items()}
+        return module
+
+    def prepare_model_inputs(self, micro_batch: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tells prompts by their lengths: a response may write the ids that open an assistant's turn."""
+        inputs, output_arguments = super().prepare_model_inputs(micro_batch)
+        prompts = micro_batch["prompts"]
+        prefix = self.model_config.hf_config.generation_prefix_ids
+        inputs["prompt_lengths"] = prompts.offsets().diff()
+        inputs["turns"] = torch.tensor([turn_of(ids.tolist(), prefix) for ids in prompts.unbind()])
+        inputs["turns"] = inputs["turns"].to(inputs["prompt_lengths"].device)
+        return inputs, output_arguments

@@ -93,9 +93,6 @@ def validate(config: DictConfig) -> None:
     Raises:
         FieldError, DataError, ConfigError: what is wrong, with field, value and what is allowed.
     """
-    from verl.trainer.ppo.utils import need_critic, need_reference_policy
-    from verl.utils.config import validate_config
-
     missing = OmegaConf.missing_keys(config)
     ours = sorted(key for key in missing if key.startswith(("memory.", "actor_rollout_ref.model.path")))
     if ours:
@@ -105,6 +102,18 @@ def validate(config: DictConfig) -> None:
     check_model(str(config.actor_rollout_ref.model.path), config.trainer.device)
     check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
     check_data(config)
+    check_engine(config)
+
+
+def check_engine(config: DictConfig) -> None:
+    """verl's own checks.
+
+    Raises:
+        ConfigError: what verl refuses, in one line.
+    """
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
     try:
         validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     except (AssertionError, ValueError, OmegaConfBaseException) as error:
@@ -263,3 +272,11 @@ def save(config: DictConfig, path: Path) -> None:
     """Writes the resolved config."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(OmegaConf.to_yaml(config, resolve=True))
+
+
+def load(path: Path) -> DictConfig:
+    """Reads a resolved config that :func:`save` wrote."""
+    loaded = OmegaConf.load(path)
+    assert isinstance(loaded, DictConfig)
+    OmegaConf.set_struct(loaded, True)
+    return loaded

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from memupdate.errors import FieldError
 from memupdate.evaluation import report
@@ -235,11 +235,3 @@ def train(job: Job, run_dir: Path, overrides: Sequence[str]) -> None:
     command = [sys.executable, "-m", "memupdate", "train-config", str(run_dir / "config.yaml")]
     run_stage(command, run_dir / "train.log", {}, TrainingProgress(run_dir, steps))
     report.write(report.compare(run_dir), run_dir)
-
-
-def load_config(path: Path) -> DictConfig:
-    """Reads a resolved config that :func:`memupdate.platform.config.save` wrote."""
-    loaded = OmegaConf.load(path)
-    assert isinstance(loaded, DictConfig)
-    OmegaConf.set_struct(loaded, True)
-    return loaded

@@ -83,9 +83,16 @@ class SFTProgress:
 
 
 class TrainingProgress:
-    """A progress bar fed from ``metrics.jsonl``; quiet when there is no terminal, one log line per validation then."""
+    """A progress bar fed from ``metrics.jsonl``; quiet when there is no terminal, one log line per validation then.
 
-    def __init__(self, run_dir: Path, steps: int) -> None:
+    Args:
+        run_dir: the run's folder.
+        steps: how many there will be.
+        section: prefix of the metrics of a step's trajectories.
+    """
+
+    def __init__(self, run_dir: Path, steps: int, section: str = "memory") -> None:
+        self._reward = f"{section}/reward"
         self._file = run_dir / "metrics.jsonl"
         self._bar = tqdm(total=steps, desc="GRPO", unit="step", disable=None)
         self._seen = 0
@@ -101,9 +108,9 @@ class TrainingProgress:
             except json.JSONDecodeError:
                 break  # still being written
             self._seen += 1
-            if "memory/reward" in line:
+            if self._reward in line:
                 self._bar.n = line["step"]
-                self._bar.set_postfix(reward=f"{line['memory/reward']:.3f}", refresh=True)
+                self._bar.set_postfix(reward=f"{line[self._reward]:.3f}", refresh=True)
             elif "validation/reward" in line:
                 reward, n = line["validation/reward"], line["validation/n"]
                 message = f"step {line['step']}: held-out reward {reward:.4f} (n={n:.0f})"

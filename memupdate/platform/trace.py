@@ -22,20 +22,41 @@ class Trajectory:
         split: ``train`` or ``validation``.
         step: the policy's step.
         key: prompt and rollout index.
-        turns: what the policy wrote (``assistant``) and what it was answered (``tool``), in order.
-        reward: reward parts, memory counts, calls and errors per tool, category.
+        reward: the reward, its parts, and counts.
     """
 
     split: str
     step: int
     key: str
+    reward: dict[str, Any]
+
+    def table_row(self) -> dict[str, Any]:
+        """The trajectory in a table that a person reads."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MemoryTrajectory(Trajectory):
+    """A memory rollout.
+
+    Attributes:
+        turns: what the policy wrote (``assistant``) and what it was answered (``tool``), in order.
+        reward: reward parts, memory counts, calls and errors per tool, category.
+    """
+
     namespace: str
     sample_id: str
     question: str
     answer: str
     prompt: str
     turns: list[dict[str, str]]
-    reward: dict[str, Any]
+
+    def table_row(self) -> dict[str, Any]:
+        """The trajectory in a table that a person reads."""
+        dialogue = "\n".join(f"[{turn['role']}] {turn['text']}" for turn in self.turns)
+        parts = ("reward", "delta", "efficiency", "qa_before", "qa_after")
+        row = {"question": self.question, "answer": self.answer, "dialogue": dialogue}
+        return row | {part: self.reward[part] for part in parts}
 
 
 def split_turns(response_ids: Sequence[int], response_mask: Sequence[int]) -> list[tuple[str, list[int]]]:
@@ -49,26 +70,31 @@ def split_turns(response_ids: Sequence[int], response_mask: Sequence[int]) -> li
     return runs
 
 
-def _objects(column: Any) -> list[Any]:
+def objects(column: Any) -> list[Any]:
     """Python objects of a non-tensor column, which comes as a list, an array or a stack, by how it was stored."""
     return [getattr(item, "data", item) for item in (column.tolist() if hasattr(column, "tolist") else column)]
 
 
-def read_trajectories(batch: KVBatchMeta, tokenizer: Any, split: str, step: int) -> list[Trajectory]:
-    """Reads a batch's trajectories from the TransferQueue, in order; padding rows and inner segments are left out."""
+def final_keys(batch: KVBatchMeta) -> list[str]:
+    """Keys of a batch's trajectories, in order; padding rows and inner segments are left out."""
     last: dict[tuple[str, int], str] = {}
     for key, tag in zip(batch.keys, batch.tags, strict=True):
         if not tag.get("is_padding", False):
             uid, session, segment = trajectory_order(key)
             if (uid, session) not in last or segment >= trajectory_order(last[uid, session])[2]:
                 last[uid, session] = key
-    keys = sorted(last.values(), key=trajectory_order)
+    return sorted(last.values(), key=trajectory_order)
+
+
+def read_trajectories(batch: KVBatchMeta, tokenizer: Any, split: str, step: int) -> list[MemoryTrajectory]:
+    """Reads a batch's memory trajectories from the TransferQueue, in order."""
+    keys = final_keys(batch)
     if not keys:
         return []
     fields = ["prompts", "responses", "response_mask", "extra_fields", "extra_info"]
     data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields)
     columns = [data["prompts"].unbind(), data["responses"].unbind(), data["response_mask"].unbind()]
-    extra_fields, extra_info = _objects(data["extra_fields"]), _objects(data["extra_info"])
+    extra_fields, extra_info = objects(data["extra_fields"]), objects(data["extra_info"])
     trajectories = []
     for key, prompt, response, mask, loop, info in zip(keys, *columns, extra_fields, extra_info, strict=True):
         turns = [
@@ -76,7 +102,7 @@ def read_trajectories(batch: KVBatchMeta, tokenizer: Any, split: str, step: int)
             for role, ids in split_turns(response.tolist(), mask.tolist())
         ]
         trajectories.append(
-            Trajectory(
+            MemoryTrajectory(
                 split=split,
                 step=step,
                 key=key,
@@ -95,7 +121,7 @@ def read_trajectories(batch: KVBatchMeta, tokenizer: Any, split: str, step: int)
 class TraceWriter:
     """Writes ``{split}-{step}.jsonl`` in a folder and, every few steps, a W&B table.
 
-    Config (``memory.trace``): ``every`` (steps between traced training steps, 0 for none; validation is always
+    Config: ``every`` (steps between traced training steps, 0 for none; validation is always
     traced) and ``table_rows`` (rows in a W&B table).
     """
 
@@ -127,11 +153,8 @@ class TraceWriter:
     def _log_table(self, trajectories: Sequence[Trajectory], split: str, step: int) -> None:
         import wandb
 
-        parts = ("reward", "delta", "efficiency", "qa_before", "qa_after")
-        table = wandb.Table(columns=["question", "answer", "dialogue", *parts])
-        for trajectory in trajectories:
-            dialogue = "\n".join(f"[{turn['role']}] {turn['text']}" for turn in trajectory.turns)
-            table.add_data(
-                trajectory.question, trajectory.answer, dialogue, *(trajectory.reward[part] for part in parts)
-            )
+        rows = [trajectory.table_row() for trajectory in trajectories]
+        table = wandb.Table(columns=list(rows[0]))
+        for row in rows:
+            table.add_data(*row.values())
         wandb.log({f"rollouts/{split}": table}, step=step)

@@ -1,11 +1,12 @@
-"""verl's synchronous GRPO trainer, with order, resume, a mismatch alarm, memory metrics and traces."""
+"""verl's synchronous GRPO trainer, with an order of its own, exact resume, a mismatch alarm, metrics and traces."""
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import ray
@@ -19,9 +20,9 @@ from verl.utils.dataset.rl_dataset import collate_fn
 
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.platform import checkpoints
-from memupdate.platform.metrics import MetricsFile, by_category, means
+from memupdate.platform.metrics import MetricsFile, means
 from memupdate.platform.position import DataPosition
-from memupdate.platform.trace import TraceWriter, read_trajectories
+from memupdate.platform.trace import TraceWriter, Trajectory
 from memupdate.platform.workers import MemoryActorRolloutRefWorker
 
 logger = logging.getLogger(__name__)
@@ -31,20 +32,36 @@ class PolicyMismatchError(MemupdateError):
     """The rollout engine and the trainer disagree about the policy by more than the config allows."""
 
 
-class MemoryTrainer(PPOTrainerSync):
-    """GRPO on memory trajectories.
+class PlatformTrainer(PPOTrainerSync):
+    """GRPO on trajectories of any kind.
 
-    Beside verl's own metrics it logs ``memory/*`` (reward parts, memory counts, calls and errors per tool),
-    ``training/rollout_log_prob_diff_*`` (rollout against trainer) and ``validation/*`` (per LoCoMo category), and
-    writes ``metrics.jsonl`` and ``trace/*.jsonl`` in the run's folder.
+    Beside verl's own metrics it logs ``training/rollout_log_prob_diff_*`` (rollout against trainer) and
+    ``validation/*``, and writes ``metrics.jsonl`` and ``trace/*.jsonl`` in the run's folder.
+
+    Attributes:
+        section: name of the config's section that holds the run's settings: ``run_dir``, ``checkpoints_to_keep``,
+            ``mismatch`` and ``trace``; also the prefix of the metrics of a step's trajectories.
+        worker_class: the colocated worker.
     """
+
+    section: ClassVar[str]
+    worker_class: ClassVar[type] = MemoryActorRolloutRefWorker
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        run_dir = Path(config.memory.run_dir)
+        self.settings = config[self.section]
+        run_dir = Path(self.settings.run_dir)
         self._metrics_file = MetricsFile(run_dir / "metrics.jsonl")
-        self._trace = TraceWriter(run_dir / "trace", config.memory.trace)
+        self._trace = TraceWriter(run_dir / "trace", self.settings.trace)
         self.position: DataPosition
+
+    def read_trajectories(self, batch: KVBatchMeta, split: str) -> Sequence[Trajectory]:
+        """The batch's trajectories, in order."""
+        raise NotImplementedError
+
+    def validation_metrics(self, rewards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """What is logged of a validation beside the means of all numbers of its trajectories' rewards."""
+        return {}
 
     # ------------------------------------------------------------------ set-up
 
@@ -52,7 +69,7 @@ class MemoryTrainer(PPOTrainerSync):
         super()._init_resource_pool_mgr()
         for role in (Role.Actor, Role.ActorRollout, Role.ActorRolloutRef, Role.RefPolicy):
             if role in self.role_worker_mapping:
-                self.role_worker_mapping[role] = ray.remote(MemoryActorRolloutRefWorker)
+                self.role_worker_mapping[role] = ray.remote(self.worker_class)
 
     def _init_dataloader(self) -> None:
         super()._init_dataloader()
@@ -81,7 +98,7 @@ class MemoryTrainer(PPOTrainerSync):
         root = Path(self.config.trainer.default_local_dir)
         state = checkpoints.RunState(self.global_steps, self.position.drawn, self.position.seed)
         checkpoints.finish(root / f"global_step_{self.global_steps}", state)
-        checkpoints.keep_newest(root, self.config.memory.checkpoints_to_keep)
+        checkpoints.keep_newest(root, self.settings.checkpoints_to_keep)
 
     def _load_checkpoint(self) -> None:
         root = Path(self.config.trainer.default_local_dir)
@@ -116,16 +133,16 @@ class MemoryTrainer(PPOTrainerSync):
         generated = data["response_mask"].values().bool()
         difference = (data["old_log_probs"].values() - data["rollout_log_probs"].values()).abs()[generated]
         largest = float(difference.max()) if difference.numel() else 0.0
-        alarm = self.config.memory.mismatch.alarm
+        alarm = self.settings.mismatch.alarm
         metrics["training/rollout_log_prob_diff_max"] = largest
         metrics["training/rollout_log_prob_diff_mean"] = float(difference.mean()) if difference.numel() else 0.0
         metrics["training/rollout_log_prob_alarm"] = float(largest > alarm)
         if largest > alarm:
             message = (
                 f"step {self.global_steps}: rollout and trainer log-probs differ by {largest:.3g} "
-                f"(memory.mismatch.alarm: {alarm:g}): they do not hold the same policy"
+                f"({self.section}.mismatch.alarm: {alarm:g}): they do not hold the same policy"
             )
-            if self.config.memory.mismatch.stop:
+            if self.settings.mismatch.stop:
                 raise PolicyMismatchError(message)
             logger.error(message)
         return batch
@@ -136,9 +153,9 @@ class MemoryTrainer(PPOTrainerSync):
         self, batch: KVBatchMeta, metrics: dict[str, Any], timing_raw: Any, global_steps: int, epoch: int
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
-        trajectories = read_trajectories(batch, self.tokenizer, "train", global_steps)
+        trajectories = self.read_trajectories(batch, "train")
         rows = [trajectory.reward for trajectory in trajectories]
-        metrics |= {f"memory/{name}": value for name, value in means(rows).items()}
+        metrics |= {f"{self.section}/{name}": value for name, value in means(rows).items()}
         expected = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
         metrics["training/rollout_failures"] = float(expected - len(trajectories))
         if len(trajectories) < expected:
@@ -149,12 +166,11 @@ class MemoryTrainer(PPOTrainerSync):
         self._metrics_file.append(global_steps, own_line)
 
     def _validate(self) -> dict[str, float]:
-        """Rolls out the held-out questions and scores them, per category.
+        """Rolls out the held-out questions and scores them.
 
-        verl's own validation names prompts at random, which would make the order of a sum differ between two runs,
-        and knows nothing of categories.
+        verl's own validation names prompts at random, which would make the order of a sum differ between two runs.
         """
-        trajectories = []
+        trajectories: list[Trajectory] = []
         for number, batch_dict in enumerate(self.val_dataloader):
             count = len(batch_dict["raw_prompt"])
             uids = [f"v{number:04d}{row:06d}" for row in range(count)]
@@ -166,12 +182,12 @@ class MemoryTrainer(PPOTrainerSync):
             tq.kv_batch_put(keys=uids, partition_id="val", tags=tags)
             self.agent_loop_manager.generate_sequences(prompts)
             batch, _ = self.replay_buffer.sample(self.global_steps, partition_id="val", batch_size=count)
-            trajectories += read_trajectories(batch, self.tokenizer, "validation", self.global_steps)
+            trajectories += self.read_trajectories(batch, "validation")
             tq.kv_clear(keys=batch.keys, partition_id=batch.partition_id)
         expected = len(self.val_dataset) * self.config.actor_rollout_ref.rollout.val_kwargs.n
         rows = [trajectory.reward for trajectory in trajectories]
         metrics = {f"validation/{name}": value for name, value in means(rows).items()}
-        metrics |= by_category(rows, "validation")
+        metrics |= self.validation_metrics(rows)
         metrics["validation/n"] = float(len(rows))
         metrics["validation/rollout_failures"] = float(expected - len(rows))
         self._trace.write(trajectories, self.config.trainer.logger)

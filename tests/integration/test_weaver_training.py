@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,15 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
+from latent_commands import ROOT, digest, environment, kill_all, script, words
 from transformers import AutoModelForCausalLM
 
 from memgen.example import conversations, copy_task, write_base, write_lines
 from memgen.model import MemGenModel
 
-ROOT = Path(__file__).resolve().parents[2]
 # 16 streams in batches of 4, twice: the first epoch ends after step 4 of 8.
 OPTIONS = {
     "dataset.valid_ratio": 0,
@@ -34,34 +31,6 @@ OPTIONS = {
     "run.generation.max_new_tokens": 12,
 }
 TRACKER = "checkpoints/latest_checkpointed_iteration.txt"
-
-
-def environment() -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-
-
-def words(options: dict[str, Any]) -> list[str]:
-    return [str(word) for pair in options.items() for word in pair]
-
-
-def script(name: str, dataset: str, options: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        ["bash", str(ROOT / "scripts" / name), dataset, *words(options)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done
-
-
-def digest(model: Path) -> dict[str, str]:
-    """SHA-256 of every file of weights."""
-    files = sorted(model.rglob("*.safetensors"))
-    return {str(file.relative_to(model)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def losses(folder: Path, key: str = "train/loss") -> list[float]:
@@ -117,15 +86,6 @@ def test_g46_g23_the_model_opens_with_hugging_face_s_auto_class(trained: Path) -
     again = trained / "again"
     model.save_pretrained(again)
     assert digest(again) == digest(trained / "model")
-
-
-def kill_all(process: subprocess.Popen[str]) -> None:
-    """SIGKILL to a process and everything that it started."""
-    family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    for one in family:
-        one.kill()
-    psutil.wait_procs(family, timeout=30)
-    process.wait(timeout=30)
 
 
 @pytest.fixture

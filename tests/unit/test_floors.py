@@ -110,7 +110,10 @@ UPPER = {
     "tasks": {"memgen.tasks", "memupdate.errors"},
     "settings.py": {"memgen.tasks", "memupdate.errors"},
     "serving": {"memgen.serving", "memgen.model", "memgen.stream", "memupdate.errors"},
-    "training": {"memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.serving", "memupdate"},
+    "training": {
+        *("memgen.training", "memgen.serving", "memgen.settings", "memgen.tasks"),
+        *("memgen.data", "memgen.model", "memgen.stream", "memupdate"),
+    },
     "runner.py": {
         *("memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memgen.tasks"),
         "memupdate",

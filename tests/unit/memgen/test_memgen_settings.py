@@ -36,8 +36,20 @@ def test_g34_overrides_are_words_in_pairs_or_with_an_equals_sign() -> None:
         (["run.seed=x"], "run.seed"),
         (["run.sft", "4"], "run.sft"),
         (["run.mode=test"], "run.mode"),
-        (["run.stage=trigger"], "run.stage"),
-        (["run.method=grpo"], "run.method"),
+        (["run.stage=head"], "run.stage"),
+        (["run.stage=trigger"], "run.stage"),  # of sft
+        (["run.method=ppo"], "run.method"),
+        (["run.method=grpo", "run.stage=trigger"], "model.mode"),  # always, in the file
+        (["run.method=grpo", "run.stage=both"], "model.mode"),
+        (["run.method=grpo", "run.grpo.group_size=1"], "run.grpo.group_size"),
+        (["run.method=grpo", "run.ranks=3", "run.sft.batch_size=3"], "run.grpo.batch_size"),
+        (["run.grpo.loss_type=ppo"], "run.grpo.loss_type"),
+        (["run.grpo.lr=0.1"], "run.grpo.lr"),  # a section: a rate for each stage
+        (["run.grpo.lr.trigger=0"], "run.grpo.lr.trigger"),
+        (["run.grpo.temperature=0"], "run.grpo.temperature"),
+        (["run.grpo.invocation_penalty=-1"], "run.grpo.invocation_penalty"),
+        (["run.grpo.kl_beta=-0.1"], "run.grpo.kl_beta"),
+        (["run.grpo.save_steps=0"], "run.grpo.save_steps"),
         (["run.sft.batch_size=0"], "run.sft.batch_size"),
         (["run.ranks=2", "run.sft.batch_size=5"], "run.sft.batch_size"),
         (["dataset.valid_ratio=1"], "dataset.valid_ratio"),
@@ -90,6 +102,9 @@ def test_every_shipped_file_is_valid_and_has_the_published_defaults(path: Path) 
     assert (sft.epochs, sft.batch_size, sft.lr, sft.lr_scheduler_type, sft.warmup_ratio) == (2, 4, 1e-5, "cosine", 0.1)
     assert (model.prompt_latents, model.inference_latents) == (8, 8)
     assert (model.max_prompt_aug_num, model.max_inference_aug_num) == (1, 5)
+    grpo, gsm8k = settings.run.grpo, path.stem == "gsm8k"
+    assert (grpo.group_size, grpo.kl_beta, grpo.lr.weaver) == (8, 0.0, 1e-5)
+    assert (grpo.lr.trigger, grpo.max_new_tokens) == ((1e-6, 1024) if gsm8k else (1e-5, 512))
     lora = model.weaver_lora
     assert (lora.rank, lora.alpha, lora.dropout, lora.target_modules) == (16, 32.0, 0.1, ["q_proj", "v_proj"])
 
@@ -108,7 +123,7 @@ def test_g34_every_entry_point_refuses_alike(command: list[str]) -> None:
     assert "run.sft.epoch: got 3; allowed: keys of run.sft: epochs" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["weaver_train.sh", "eval.sh"])
+@pytest.mark.parametrize("name", ["weaver_train.sh", "trigger_train.sh", "eval.sh"])
 def test_a_script_without_a_data_set_explains_itself(name: str) -> None:
     done = subprocess.run(["bash", str(ROOT / "scripts" / name)], capture_output=True, text=True, timeout=30)
     assert done.returncode == 2

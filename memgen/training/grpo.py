@@ -1,0 +1,13 @@
+"""GRPO from a resolved config, in this process: ``python -m memgen.training.grpo CONFIG.yaml``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from memgen.training.latent_trainer import LatentTaskRunner
+from memupdate.platform import config as run_config
+from memupdate.platform import launcher
+
+if __name__ == "__main__":
+    launcher.train(run_config.load(Path(sys.argv[1])), LatentTaskRunner, "memgen")

@@ -1,0 +1,170 @@
+"""A reinforcement-learning run of weaver or trigger: questions, verl's config, and the process that trains."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from memgen.data import Question, prompt_ids, write_questions
+from memgen.model import MemGenConfig
+from memgen.model.prompts import check_prompts
+from memgen.settings import Settings
+from memupdate.errors import FieldError
+from memupdate.platform import config as run_config
+from memupdate.platform.stages import TrainingProgress, run_stage
+
+logger = logging.getLogger(__name__)
+
+CONFIG = "latent_grpo"
+# loss_agg_mode, and whether advantages are divided by the standard deviation of their group.
+LOSSES = {
+    "grpo": ("seq-mean-token-mean", True),
+    "bnpo": ("token-mean", True),
+    "dr_grpo": ("seq-mean-token-sum-norm", False),
+}
+TRAINABLE = {"weaver": ["weaver"], "trigger": ["trigger"], "both": ["weaver", "trigger"]}
+# dtype of the rollout server, and the log-prob difference that is still rounding. In float64 a batch's shape cannot
+# decide a token, so that a run repeats exactly.
+PRECISIONS = {"fp32": ("float64", 1e-4), "bf16": ("bfloat16", 1e-1)}
+
+
+def check_questions(
+    settings: Settings, model: MemGenConfig, tokenizer: Any, train: list[Question], valid: list[Question]
+) -> int:
+    """Checks that every question can be asked.
+
+    Returns:
+        Ids of the longest prompt.
+
+    Raises:
+        FieldError: fewer questions than one batch, or a prompt that leaves no room in the context or holds a reserved
+            id.
+    """
+    grpo = settings.run.grpo
+    if len(train) < grpo.batch_size:
+        raise FieldError(
+            "dataset.train_file", f"{len(train)} questions", f"at least run.grpo.batch_size, {grpo.batch_size}"
+        )
+    prompts = [prompt_ids(tokenizer, question.messages) for question in train + valid]
+    check_prompts(prompts, grpo.max_new_tokens, model)
+    return max(map(len, prompts))
+
+
+def train_policy(
+    settings: Settings,
+    initial: Path,
+    model: MemGenConfig,
+    longest_prompt: int,
+    train: list[Question],
+    valid: list[Question],
+) -> Path:
+    """Trains in a process of its own and returns the model's folder; goes on where an earlier call was stopped.
+
+    Args:
+        settings: the run's.
+        initial: folder of the model that training starts from, in the run's folder.
+        model: its config.
+        longest_prompt: of :func:`check_questions`.
+        train: what is asked.
+        valid: questions that are asked and not trained on; may be empty.
+
+    Returns:
+        The model's folder, ``model/`` beside ``initial``.
+
+    Raises:
+        StageError: a process of the training failed; the message holds the end of its log.
+        ConfigError: verl refuses the config.
+    """
+    folder = initial.parent
+    config = verl_config(settings, initial, len(train), bool(valid), longest_prompt, model.rules().most_latents())
+    run_config.check_engine(config)
+    write_questions(folder / "questions" / "train.parquet", train)
+    if valid:
+        write_questions(folder / "questions" / "valid.parquet", valid)
+    run_config.save(config, folder / "verl.yaml")
+    steps = int(config.trainer.total_training_steps)
+    trained = " and ".join(TRAINABLE[settings.run.stage])
+    logger.info("training the %s in %s: %d questions, %d steps (log: train.log)", trained, folder, len(train), steps)
+    command = [sys.executable, "-m", "memgen.training.grpo", str(folder / "verl.yaml")]
+    run_stage(command, folder / "train.log", {}, TrainingProgress(folder, steps, "memgen"))
+    return folder / "model"
+
+
+def verl_config(
+    settings: Settings, initial: Path, questions: int, held_out: bool, longest_prompt: int, most_latents: int
+) -> DictConfig:
+    """verl's config of a run: ``configs/latent_grpo.yaml`` and the run's settings.
+
+    Args:
+        settings: the run's.
+        initial: the model's folder, in the run's folder.
+        questions: how many are trained on.
+        held_out: whether there are others to validate on.
+        longest_prompt: ids of the longest prompt.
+        most_latents: latents that one response can hold.
+    """
+    run, grpo = settings.run, settings.run.grpo
+    folder = initial.parent
+    steps = grpo.epochs * (questions // grpo.batch_size)
+    aggregation, by_deviation = LOSSES[grpo.loss_type]
+    rollout_dtype, alarm = PRECISIONS[run.dtype]
+    micro_batch = min(grpo.micro_batch_size, grpo.batch_size * grpo.group_size // run.ranks)
+    train_file, valid_file = (folder / "questions" / f"{side}.parquet" for side in ("train", "valid"))
+    response = grpo.max_new_tokens + most_latents
+    actor, rollout = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
+    values: dict[str, Any] = {
+        "memgen.run_dir": folder,
+        "memgen.stage": run.stage,
+        "memgen.reward": settings.dataset.reward_name,
+        "memgen.seed": run.seed,
+        "memgen.max_new_tokens": grpo.max_new_tokens,
+        "memgen.invocation_penalty": grpo.invocation_penalty,
+        "memgen.threads": run.threads,
+        "memgen.trainer_threads": run.threads,
+        "memgen.batch_invariant": (run.device, run.dtype) == ("cpu", "fp32"),
+        "memgen.mismatch.alarm": alarm,
+        "algorithm.norm_adv_by_std_in_grpo": by_deviation,
+        "data.train_files": train_file,
+        "data.val_files": valid_file if held_out else train_file,
+        "data.train_batch_size": grpo.batch_size,
+        "data.max_prompt_length": longest_prompt,
+        "data.max_response_length": response,
+        "data.seed": run.seed,
+        "actor_rollout_ref.model.path": initial,
+        "actor_rollout_ref.model.override_config.trainable": TRAINABLE[run.stage],
+        "actor_rollout_ref.model.enable_gradient_checkpointing": grpo.gradient_checkpointing,
+        f"{actor}.use_kl_loss": grpo.kl_beta > 0,
+        f"{actor}.kl_loss_coef": grpo.kl_beta,
+        f"{actor}.clip_ratio": grpo.clip,
+        f"{actor}.clip_ratio_low": grpo.clip,
+        f"{actor}.clip_ratio_high": grpo.clip,
+        f"{actor}.loss_agg_mode": aggregation,
+        f"{actor}.loss_scale_factor": response,
+        f"{actor}.ppo_mini_batch_size": grpo.batch_size,
+        f"{actor}.ppo_epochs": grpo.updates,
+        f"{actor}.ppo_micro_batch_size_per_gpu": micro_batch,
+        f"{actor}.grad_clip": grpo.clip_grad,
+        f"{actor}.optim.lr": getattr(grpo.lr, run.stage),
+        f"{actor}.optim.weight_decay": grpo.weight_decay,
+        f"{actor}.fsdp_config.seed": run.seed,
+        f"{actor}.fsdp_config.mixed_precision.param_dtype": run.dtype,
+        "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": micro_batch,
+        f"{rollout}.dtype": rollout_dtype,
+        f"{rollout}.n": grpo.group_size,
+        f"{rollout}.temperature": grpo.temperature,
+        f"{rollout}.log_prob_micro_batch_size_per_gpu": micro_batch,
+        f"{rollout}.val_kwargs.temperature": grpo.temperature,
+        "trainer.experiment_name": f"{run.stage}-grpo",
+        "trainer.device": run.device,
+        "trainer.n_gpus_per_node": run.ranks,
+        "trainer.total_epochs": grpo.epochs,
+        "trainer.total_training_steps": steps,
+        "trainer.save_freq": grpo.save_steps,
+        "trainer.test_freq": (steps if grpo.valid_steps == -1 else grpo.valid_steps) if held_out else -1,
+        "trainer.val_before_train": held_out,
+    }
+    return run_config.compose(CONFIG, [f"{key}={value}" for key, value in values.items()])
