@@ -19,10 +19,10 @@ from memupdate.platform.launcher import PlatformTaskRunner
 from memupdate.platform.replay import trajectory_order
 from memupdate.platform.trace import objects
 from memupdate.platform.trainer import PlatformTrainer
-from memupdate.platform.workers import MemoryActorRolloutRefWorker
+from memupdate.platform.workers import SeededActorRolloutRefWorker
 
 
-class LatentWorker(MemoryActorRolloutRefWorker):
+class LatentWorker(SeededActorRolloutRefWorker):
     """The platform's worker, which can write the model that it trained."""
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)  # type: ignore[attr-defined]  # verl adds the modes at run time

@@ -23,7 +23,7 @@ from memupdate.platform import checkpoints
 from memupdate.platform.metrics import MetricsFile, means
 from memupdate.platform.position import DataPosition
 from memupdate.platform.trace import TraceWriter, Trajectory
-from memupdate.platform.workers import MemoryActorRolloutRefWorker
+from memupdate.platform.workers import SeededActorRolloutRefWorker
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class PlatformTrainer(PPOTrainerSync):
     """
 
     section: ClassVar[str]
-    worker_class: ClassVar[type] = MemoryActorRolloutRefWorker
+    worker_class: ClassVar[type] = SeededActorRolloutRefWorker
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

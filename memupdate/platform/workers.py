@@ -39,7 +39,7 @@ class SeededTrainingWorker(TrainingWorker):
         torch.manual_seed(seed)  # every device's
 
 
-class MemoryActorRolloutRefWorker(ActorRolloutRefWorker):
+class SeededActorRolloutRefWorker(ActorRolloutRefWorker):
     """The colocated actor, rollout and reference worker, made of seeded training workers."""
 
     actor_worker_cls = SeededTrainingWorker
