@@ -60,8 +60,8 @@ class MemoryBroker:
         compact_at: int = COMPACT_AT_BYTES,
     ) -> None:
         self._embeddings = Embeddings(make_embedder(embedder) if isinstance(embedder, str) else embedder)
-        cached = self._embeddings.cached
-        self._conversations = Conversations(None if memories_dir is None else Path(memories_dir), cached)
+        initial = None if memories_dir is None else Path(memories_dir)
+        self._conversations = Conversations(initial, self._embeddings.cached)
         self._registry = BankRegistry(self._conversations)
         self._turns = Turns()
         self._loading = Turns()
@@ -69,7 +69,7 @@ class MemoryBroker:
         self._journal = None if journal_dir is None else Journal(Path(journal_dir))
         self._compact_at = self._compact_from = compact_at
         if self._journal is not None:
-            recover(self._journal.recover(), self._registry, self._conversations, cached)
+            recover(self._journal.recover(), self._registry, self._conversations)
 
     async def ping(self) -> dict[str, JSON]:
         """Says that the broker answers: open namespaces, and texts that were embedded since it started."""
@@ -136,8 +136,7 @@ class MemoryBroker:
         """As ``BankRegistry.evaluate``."""
         async with self._bank(namespace) as opened:
             asked = Operation("search", {"query": question, "top_k": top_k})
-            vectors = await self._vectors(opened.bank, [asked])
-            return self._registry.evaluate(namespace, question, top_k, vectors.get(question))
+            return self._registry.evaluate(namespace, question, top_k, await self._vectors(opened.bank, [asked]))
 
     async def namespaces(self) -> list[str]:
         """As ``BankRegistry.namespaces``."""

@@ -146,19 +146,6 @@ def test_a_refused_edit_leaves_no_trace(
     assert len(str(error.value)) < 350
 
 
-def test_a_failing_embedder_leaves_no_trace(bank: MemoryBank, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = bank.digest()
-
-    def fail(texts: list[str]) -> None:
-        raise OSError("embedder is gone")
-
-    monkeypatch.setattr(bank.embedder, "embed", fail)
-    with pytest.raises(OSError, match="gone"):
-        bank.merge(["m1", "m2"], "concatenate")
-    assert bank.digest() == before
-    assert bank.journal == []
-
-
 @pytest.mark.parametrize(
     ("record", "field"),
     [
