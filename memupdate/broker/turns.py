@@ -23,6 +23,10 @@ class Turns:
         finally:
             self.release(*namespaces)
 
+    def taken(self, namespace: str) -> bool:
+        """Whether somebody has the turn on it."""
+        return namespace in self._waiters
+
     async def take(self, *namespaces: str) -> None:
         """Waits for the turn on all of them; in one order, so that no two calls wait for each other."""
         held: list[str] = []
