@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -13,6 +14,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from memupdate.broker.embedder_actor import EmbedderActor, RemoteEmbedder
+from memupdate.broker.journal import check_written
 from memupdate.broker.journal_folders import check_layout, erase_all, journal_folders
 from memupdate.broker.routing import embedder_name, shard_name
 from memupdate.broker.service import MemoryBroker
@@ -71,10 +73,15 @@ class BrokerShard:
         """As ``MemoryBroker.run_encoded``."""
         namespace, operations = decode_turn(turn)
         with self._loop.lock:
-            outcomes = self._broker.run_at_once(namespace, operations)
-        if outcomes is None:
-            outcomes = self._loop.wait_for(self._broker.run(namespace, operations))
-        return encode_outcomes(outcomes)
+            begun = self._broker.begin(namespace, operations)
+        if begun is None:
+            return encode_outcomes(self._loop.wait_for(self._broker.run(namespace, operations)))
+        if begun.on_disk is not None:
+            wait([begun.on_disk])
+            with self._loop.lock:
+                self._broker.end(begun)
+            check_written(begun.on_disk)
+        return encode_outcomes(begun.outcomes)
 
     ping = _served(MemoryBroker.ping)
     open = _served(MemoryBroker.open)

@@ -16,10 +16,11 @@ import fcntl
 import json
 import logging
 import os
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,15 @@ class JournalError(MemupdateError):
         )
 
 
+class _Batch:
+    """Records that share one write and one fsync."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.on_disk: Future[None] = Future()
+        self.on_disk.set_running_or_notify_cancel()  # it belongs to all of them, so nobody can cancel it
+
+
 class Journal:
     """One directory of records, held by one process.
 
@@ -72,8 +82,8 @@ class Journal:
 
     def __init__(self, folder: Path, lock_wait_s: float = 10.0) -> None:
         self.folder = folder
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._commits: asyncio.Task[None] | None = None
+        self._collecting: _Batch | None = None
+        self._collects = threading.Lock()
         self._torn = False
         self._closed = False
         try:
@@ -119,13 +129,29 @@ class Journal:
         Raises:
             JournalError: it is not, and will not be.
         """
-        if self._closed:
-            raise JournalError(str(self.folder), "this broker was stopped")
-        on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((_encoded(record), on_disk))
-        if self._commits is None or self._commits.done():
-            self._commits = asyncio.create_task(self._commit())
-        await on_disk
+        on_disk = self.append_soon(record)
+        await asyncio.wait([asyncio.wrap_future(on_disk)])
+        check_written(on_disk)
+
+    def append_soon(self, record: Record) -> Future[None]:
+        """Has the record written; may be called from any thread.
+
+        Returns:
+            What is done when the record is on disk, or has a ``JournalError`` when it is not and will not be. Records
+            that are written together share it.
+
+        Raises:
+            JournalError: the journal is closed.
+        """
+        body = _encoded(record)
+        with self._collects:
+            if self._closed:
+                raise JournalError(str(self.folder), "this broker was stopped")
+            if self._collecting is None:
+                self._collecting = _Batch()
+                self._writer.submit(self._commit)
+            self._collecting.bodies.append(body)
+            return self._collecting.on_disk
 
     async def compact(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
         """Replaces the file by one with only the chosen records; whenever it is interrupted, one of the two is whole.
@@ -140,27 +166,22 @@ class Journal:
 
     async def close(self) -> None:
         """Waits for what was appended, and lets go of the directory."""
-        self._closed = True
-        if self._commits is not None:
-            await self._commits
-        self._writer.shutdown()
+        with self._collects:
+            self._closed = True
+        await asyncio.to_thread(self._writer.shutdown)
         os.close(self._file)
         os.close(self._lock)
 
-    async def _commit(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            written = loop.run_in_executor(self._writer, self._write, [body for body, _ in batch])
-            await asyncio.wait([written])
-            error = written.exception()
-            for _, on_disk in batch:
-                if on_disk.cancelled():
-                    continue
-                if error is None:
-                    on_disk.set_result(None)
-                else:
-                    on_disk.set_exception(type(error)(*error.args))
+    def _commit(self) -> None:
+        with self._collects:
+            batch, self._collecting = self._collecting, None
+        assert batch is not None
+        try:
+            self._write(batch.bodies)
+        except BaseException as error:  # noqa: BLE001  whoever waits gets it
+            batch.on_disk.set_exception(error)
+        else:
+            batch.on_disk.set_result(None)
 
     def _write(self, bodies: Sequence[bytes]) -> None:
         if self._torn:
@@ -208,6 +229,17 @@ class Journal:
         lines = _lines(self._path)
         next(lines)  # the header
         return (body for _, _, body in lines)
+
+
+def check_written(on_disk: Future[None]) -> None:
+    """Waits for what ``append_soon`` gave.
+
+    Raises:
+        JournalError: it is not on disk. Of the caller's own, since the future's belongs to the whole batch.
+    """
+    error = on_disk.exception()
+    if error is not None:
+        raise type(error)(*error.args) from error
 
 
 def erase(folder: Path, lock_wait_s: float = 10.0) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +16,7 @@ import numpy as np
 from memupdate.broker import history
 from memupdate.broker.conversations import NO_CONVERSATION, Conversations
 from memupdate.broker.embeddings import Embeddings
-from memupdate.broker.journal import Journal, JournalError, Record
+from memupdate.broker.journal import Journal, JournalError, Record, check_written
 from memupdate.broker.recovery import check_digest, recover
 from memupdate.broker.registry import BankRegistry, OpenBank, apply
 from memupdate.broker.results import Outcome
@@ -30,6 +32,25 @@ Answer = TypeVar("Answer")
 
 # A journal is first compacted at this size, and then whenever it has doubled.
 COMPACT_AT_BYTES = 16 * 2**20
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn that was applied.
+
+    Attributes:
+        namespace: whose bank.
+        opened: the bank.
+        before: how many operations the bank had.
+        outcomes: what they gave.
+        on_disk: done when the turn is on disk, or will not be; None where nothing is to be written.
+    """
+
+    namespace: str
+    opened: OpenBank
+    before: int
+    outcomes: list[Outcome]
+    on_disk: Future[None] | None = None
 
 
 class MemoryBroker:
@@ -97,29 +118,49 @@ class MemoryBroker:
         Raises:
             JournalError: the disk refused; the bank is as it was before the turn.
         """
-        outcomes = self.run_at_once(namespace, operations)
-        if outcomes is not None:
-            return outcomes
-        return await self._to_the_end(lambda: self._run(namespace, operations), namespace)
+        turn = self.begin(namespace, operations)
+        if turn is None:
+            return await self._to_the_end(lambda: self._run(namespace, operations), namespace)
+        if turn.on_disk is not None:
+            written = asyncio.wrap_future(turn.on_disk)
+            written.add_done_callback(lambda _: self.end(turn))  # also when the caller is cancelled
+            await asyncio.wait([written])
+            check_written(turn.on_disk)
+        return turn.outcomes
 
-    def run_at_once(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome] | None:
-        """As ``run``, if there is nothing to wait for: no earlier call, no disk and no model; else None.
+    def begin(self, namespace: str, operations: Sequence[Operation]) -> Turn | None:
+        """Applies a turn that need not wait for an earlier call or for a model; None for one that must.
 
-        Then no other call can come in between, and the turn needs neither its place in the queue nor a task.
+        With this and ``end`` a thread can run a turn without the event loop, while it keeps that from running. Until
+        ``end`` the turn's changes are seen by nobody.
+
+        Raises:
+            JournalError: the broker was stopped; the bank is as it was before the turn.
         """
-        if self._journal is not None or not isinstance(namespace, str) or self._turns.taken(namespace):
+        if not isinstance(namespace, str) or self._turns.taken(namespace):
             return None
         if not (self._embeddings.inline or all(operation.is_mutation for operation in operations)):
             return None
         opened = self._registry.get(namespace)
         if opened is None or opened.undo_to is not None:
             return None
-        edits = opened.bank.edits
+        bank, before = opened.bank, opened.bank.edits
         try:
-            return [apply(opened.bank, operation) for operation in operations]
+            turn = Turn(namespace, opened, before, [apply(bank, operation) for operation in operations])
+            if self._journal is not None and bank.edits > before:
+                turn.on_disk = self._journal.append_soon(history.ran(opened.number, bank.edits_since(before)))
+                self._turns.take_free(namespace)
         except BaseException:
-            opened.undo_to = edits
+            opened.undo_to = before
             raise
+        return turn
+
+    def end(self, turn: Turn) -> None:
+        """Ends a turn that was to be written, when its ``on_disk`` is done: it counts, or is undone."""
+        assert turn.on_disk is not None
+        if turn.on_disk.exception() is not None:
+            turn.opened.undo_to = turn.before
+        self._turns.release(turn.namespace)
 
     async def run_encoded(self, turn: bytes) -> bytes:
         """As ``run``, for a caller in another process: turn and outcomes as ``wire`` encodes them."""
