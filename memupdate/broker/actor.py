@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -77,7 +76,7 @@ class BrokerShard:
         if begun is None:
             return encode_outcomes(self._loop.wait_for(self._broker.run(namespace, operations)))
         if begun.on_disk is not None:
-            wait([begun.on_disk])
+            self._broker.write(begun)
             with self._loop.lock:
                 self._broker.end(begun)
             check_written(begun.on_disk)

@@ -69,8 +69,8 @@ class _Batch:
 class Journal:
     """One directory of records, held by one process.
 
-    Records that are appended at about the same time share one write and one fsync, in a thread of their own: the event
-    loop never waits for the disk.
+    Records that come while others are being written share the next write and fsync. An event loop never waits for the
+    disk: a thread of the journal's own writes for it. A thread that may wait writes itself (``collect``, ``commit``).
 
     Args:
         folder: made where it is missing.
@@ -84,6 +84,7 @@ class Journal:
         self.folder = folder
         self._collecting: _Batch | None = None
         self._collects = threading.Lock()
+        self._writes = threading.Lock()  # held by whoever touches the file
         self._torn = False
         self._closed = False
         try:
@@ -95,7 +96,7 @@ class Journal:
             raise JournalError(str(folder), error.strerror or str(error)) from error
         self._next = 0
         self._size = 0
-        # One thread: writes and compactions follow each other, and alone touch what is below here.
+        # For callers that must not block.
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
 
     @property
@@ -134,11 +135,18 @@ class Journal:
         check_written(on_disk)
 
     def append_soon(self, record: Record) -> Future[None]:
-        """Has the record written; may be called from any thread.
+        """As ``collect``, and has it written by the journal's own thread."""
+        on_disk, leads = self.collect(record)
+        if leads:
+            self._writer.submit(self.commit)
+        return on_disk
+
+    def collect(self, record: Record) -> tuple[Future[None], bool]:
+        """Puts the record into the next batch; may be called from any thread.
 
         Returns:
-            What is done when the record is on disk, or has a ``JournalError`` when it is not and will not be. Records
-            that are written together share it.
+            What is done when the batch is on disk, or has a ``JournalError`` when it is not and will not be; and
+            whether the record is the batch's first: then the caller is to ``commit``, for all of them.
 
         Raises:
             JournalError: the journal is closed.
@@ -147,11 +155,25 @@ class Journal:
         with self._collects:
             if self._closed:
                 raise JournalError(str(self.folder), "this broker was stopped")
+            leads = self._collecting is None
             if self._collecting is None:
                 self._collecting = _Batch()
-                self._writer.submit(self._commit)
             self._collecting.bodies.append(body)
-            return self._collecting.on_disk
+            return self._collecting.on_disk, leads
+
+    def commit(self) -> None:
+        """Writes what was collected, after the batch that is being written; blocks, and tells who waits of an error."""
+        with self._writes:
+            with self._collects:
+                batch, self._collecting = self._collecting, None
+            if batch is None:
+                return
+            try:
+                self._write(batch.bodies)
+            except BaseException as error:  # noqa: BLE001  whoever waits gets it
+                batch.on_disk.set_exception(error)
+            else:
+                batch.on_disk.set_result(None)
 
     async def compact(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
         """Replaces the file by one with only the chosen records; whenever it is interrupted, one of the two is whole.
@@ -168,20 +190,10 @@ class Journal:
         """Waits for what was appended, and lets go of the directory."""
         with self._collects:
             self._closed = True
+        await asyncio.to_thread(self.commit)
         await asyncio.to_thread(self._writer.shutdown)
         os.close(self._file)
         os.close(self._lock)
-
-    def _commit(self) -> None:
-        with self._collects:
-            batch, self._collecting = self._collecting, None
-        assert batch is not None
-        try:
-            self._write(batch.bodies)
-        except BaseException as error:  # noqa: BLE001  whoever waits gets it
-            batch.on_disk.set_exception(error)
-        else:
-            batch.on_disk.set_result(None)
 
     def _write(self, bodies: Sequence[bytes]) -> None:
         if self._torn:
@@ -209,6 +221,10 @@ class Journal:
         self._torn = False
 
     def _compact(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
+        with self._writes:
+            self._compact_held(choose)
+
+    def _compact_held(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
         if self._torn:
             self._cut()
         stays = choose(json.loads(body) for body in self._bodies())

@@ -44,6 +44,7 @@ class Turn:
         before: how many operations the bank had.
         outcomes: what they gave.
         on_disk: done when the turn is on disk, or will not be; None where nothing is to be written.
+        leads: whether it is this turn's caller that has it and others written, by ``write``.
     """
 
     namespace: str
@@ -51,6 +52,7 @@ class Turn:
     before: int
     outcomes: list[Outcome]
     on_disk: Future[None] | None = None
+    leads: bool = False
 
 
 class MemoryBroker:
@@ -122,6 +124,8 @@ class MemoryBroker:
         if turn is None:
             return await self._to_the_end(lambda: self._run(namespace, operations), namespace)
         if turn.on_disk is not None:
+            if turn.leads:
+                asyncio.get_running_loop().run_in_executor(None, self.write, turn)
             written = asyncio.wrap_future(turn.on_disk)
             written.add_done_callback(lambda _: self.end(turn))  # also when the caller is cancelled
             await asyncio.wait([written])
@@ -148,12 +152,20 @@ class MemoryBroker:
         try:
             turn = Turn(namespace, opened, before, [apply(bank, operation) for operation in operations])
             if self._journal is not None and bank.edits > before:
-                turn.on_disk = self._journal.append_soon(history.ran(opened.number, bank.edits_since(before)))
+                record = history.ran(opened.number, bank.edits_since(before))
+                turn.on_disk, turn.leads = self._journal.collect(record)
                 self._turns.take_free(namespace)
         except BaseException:
             opened.undo_to = before
             raise
         return turn
+
+    def write(self, turn: Turn) -> None:
+        """Blocks until a turn with an ``on_disk`` is written, or is not and will not be; without keeping others out."""
+        assert turn.on_disk is not None
+        if turn.leads and self._journal is not None:
+            self._journal.commit()
+        turn.on_disk.exception()
 
     def end(self, turn: Turn) -> None:
         """Ends a turn that was to be written, when its ``on_disk`` is done: it counts, or is undone."""
