@@ -47,7 +47,7 @@ class BrokerShard:
     """One shard of a broker: ``MemoryBroker`` for callers in many threads, which each wait for their answer.
 
     An actor whose methods are coroutines would take the arguments of each call, and then the call, from a thread to its
-    event loop and back. In threads a call costs a fifth less, and twice as many are answered in a second.
+    event loop and back, which costs more than most operations.
 
     Args:
         memories_dir: as for ``MemoryBroker``.

@@ -138,7 +138,7 @@ class Journal:
         """As ``collect``, and has it written by the journal's own thread."""
         on_disk, leads = self.collect(record)
         if leads:
-            self._writer.submit(self.commit)
+            self.commit_soon()
         return on_disk
 
     def collect(self, record: Record) -> tuple[Future[None], bool]:
@@ -160,6 +160,10 @@ class Journal:
                 self._collecting = _Batch()
             self._collecting.bodies.append(body)
             return self._collecting.on_disk, leads
+
+    def commit_soon(self) -> None:
+        """Has ``commit`` done by the journal's own thread."""
+        self._writer.submit(self.commit)
 
     def commit(self) -> None:
         """Writes what was collected, after the batch that is being written; blocks, and tells who waits of an error."""

@@ -89,6 +89,7 @@ class MemoryBroker:
         self._turns = Turns()
         self._loading = Turns()
         self._unfinished: set[asyncio.Task[Any]] = set()
+        self._awaited: tuple[Future[None], asyncio.Future[None]] | None = None
         self._journal = None if journal_dir is None else Journal(Path(journal_dir))
         self._compact_at = self._compact_from = compact_at
         if self._journal is not None:
@@ -124,11 +125,12 @@ class MemoryBroker:
         if turn is None:
             return await self._to_the_end(lambda: self._run(namespace, operations), namespace)
         if turn.on_disk is not None:
-            if turn.leads:
-                asyncio.get_running_loop().run_in_executor(None, self.write, turn)
-            written = asyncio.wrap_future(turn.on_disk)
+            if turn.leads and self._journal is not None:
+                self._journal.commit_soon()
+            written = self._awaitable(turn.on_disk)
             written.add_done_callback(lambda _: self.end(turn))  # also when the caller is cancelled
-            await asyncio.wait([written])
+            with suppress(JournalError):
+                await asyncio.shield(written)
             check_written(turn.on_disk)
         return turn.outcomes
 
@@ -156,7 +158,8 @@ class MemoryBroker:
                 turn.on_disk, turn.leads = self._journal.collect(record)
                 self._turns.take_free(namespace)
         except BaseException:
-            opened.undo_to = before
+            if bank.edits > before:
+                opened.undo_to = before
             raise
         return turn
 
@@ -349,6 +352,12 @@ class MemoryBroker:
             with suppress(MemupdateError):  # applying the operation says so
                 texts |= dict.fromkeys(bank.texts_to_embed(operation))
         return dict(zip(texts, await self._embeddings.of(list(texts)), strict=True))
+
+    def _awaitable(self, on_disk: Future[None]) -> asyncio.Future[None]:
+        """The future of a batch for coroutines: one for all of its turns, so that its end wakes the loop once."""
+        if self._awaited is None or self._awaited[0] is not on_disk:
+            self._awaited = (on_disk, asyncio.wrap_future(on_disk))
+        return self._awaited[1]
 
     async def _to_the_end(self, call: Callable[[], Coroutine[Any, Any, Answer]], *namespaces: str) -> Answer:
         """Runs the call when it is its turn. With a journal it goes on when its caller is cancelled, so that memory and
