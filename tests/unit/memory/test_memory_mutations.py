@@ -173,6 +173,10 @@ def test_an_operation_is_a_json_record_of_its_own() -> None:
     metadata["tags"].append("b")
     assert operation.arguments == {"content": "x", "metadata": {"tags": ["a"]}}
     assert Operation.from_json(json.loads(json.dumps(operation.to_json()))) == operation
+    plain = {"memory_id": "m1", "content": "x", "source": None}
+    operation = Operation("update", plain)
+    plain["content"] = "changed afterwards"
+    assert operation.arguments == {"memory_id": "m1", "content": "x"}
     assert operation.is_mutation
     assert not Operation("search", {"query": "x"}).is_mutation
 
