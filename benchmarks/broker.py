@@ -10,6 +10,7 @@ client processes, to the broker's actors.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import importlib.metadata
 import json
@@ -27,6 +28,8 @@ import ray
 from langgraph.store.memory import InMemoryStore
 
 from memupdate.broker import BankRegistry, Conversations, MemoryBroker, MemoryStoreManager, start_broker
+from memupdate.broker.actor import THREADS
+from memupdate.broker.wire import encode_turn
 from memupdate.memory import Memory, MemoryBank, Operation
 
 SEED = 0
@@ -132,10 +135,22 @@ def searches(quick: bool) -> dict[str, float]:
     return {**figures, "search_over_langgraph": figures["search_langgraph_us"] / figures["search_us"]}
 
 
-@ray.remote(num_cpus=0, max_concurrency=1000)
+@ray.remote(num_cpus=0, max_concurrency=THREADS)
 class Empty:
-    async def call(self) -> None:
+    """An actor that is declared like the broker's."""
+
+    def call(self) -> None:
         """Nothing: the price of a call."""
+
+    def echo(self, data: bytes) -> bytes:
+        """The same bytes: the price of a call that carries data."""
+        return data
+
+
+@ray.remote(num_cpus=0, max_concurrency=1000)
+class AsyncEmpty:
+    async def call(self) -> None:
+        """Nothing, in an actor with an event loop."""
 
 
 def config(memories_dir: str, name: str, shards: int = 1, journal_dir: str | None = None) -> dict[str, Any]:
@@ -162,33 +177,46 @@ async def timed(call: Callable[[], Awaitable[Any]], times: list[float]) -> None:
     times.append((time.perf_counter() - started) * 1e6)
 
 
-def operations(memories_dir: str, quick: bool) -> dict[str, float]:
-    """One operation at a time from this process, against an empty call of an actor like the broker's."""
+def operations(memories_dir: str, quick: bool) -> dict[str, Any]:
+    """One operation at a time from this process, against an empty call of an actor like the broker's.
+
+    Between the two: what Ray takes for a call that carries the same bytes, and then for one that the shard answers.
+    """
     running = start_broker(config(memories_dir, "plain"))
-    empty = Empty.remote()
-    times: dict[str, list[float]] = {"empty_call_us": [], "operation_us": [], "search_operation_us": []}
+    empty, async_empty = Empty.remote(), AsyncEmpty.remote()
+    shard = running.shards[0]
+    times: dict[str, list[float]] = {}
 
     async def measuring() -> None:
         client = await MemoryStoreManager.connect("plain")
         await client.open("t", "bench")
         number = iter(range(10**9))
-        calls: dict[str, Callable[[], Awaitable[Any]]] = {
-            "empty_call_us": lambda: empty.call.remote(),
-            "operation_us": lambda: client.run("t", [update(next(number))]),
-            "search_operation_us": lambda: client.run("t", [search(next(number))]),
+
+        def turn() -> bytes:
+            return encode_turn("t", [update(next(number))])
+
+        calls: dict[str, Callable[[], Callable[[], Awaitable[Any]]]] = {
+            "empty_call_us": lambda: empty.call.remote,
+            "empty_call_async_actor_us": lambda: async_empty.call.remote,
+            "echo_call_us": lambda: functools.partial(empty.echo.remote, turn()),
+            "encoded_operation_us": lambda: functools.partial(shard.run_encoded.remote, turn()),
+            "operation_us": lambda: lambda: client.run("t", [update(next(number))]),
+            "search_operation_us": lambda: lambda: client.run("t", [search(next(number))]),
         }
         for _ in range(4 if quick else 120):
             for name, call in calls.items():
                 for _ in range(25):
-                    await timed(call, times[name])
+                    await timed(call(), times.setdefault(name, []))
 
     asyncio.run(measuring())
     running.kill()
-    ray.kill(empty)
+    for actor in (empty, async_empty):
+        ray.kill(actor)
     medians = {name: statistics.median(found[len(found) // 10 :]) for name, found in times.items()}
     return {
         **medians,
         "operation_over_empty_call": medians["operation_us"] / medians["empty_call_us"],
+        "operation_over_empty_call_async_actor": medians["operation_us"] / medians["empty_call_async_actor_us"],
         "search_operation_over_empty_call": medians["search_operation_us"] / medians["empty_call_us"],
     }
 

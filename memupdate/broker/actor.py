@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from memupdate.broker.embedder_actor import EmbedderActor, RemoteEmbedder
+from memupdate.broker.journal import check_written
 from memupdate.broker.journal_folders import check_layout, erase_all, journal_folders
 from memupdate.broker.routing import embedder_name, shard_name
 from memupdate.broker.service import MemoryBroker
+from memupdate.broker.shared_loop import SharedLoop
+from memupdate.broker.wire import decode_turn, encode_outcomes
 from memupdate.errors import FieldError
 from memupdate.memory import JSON
 
 logger = logging.getLogger(__name__)
 
-# Calls that wait cost the actor nothing, so that every trajectory of a large batch can have one under way.
-MAX_CONCURRENCY = 1000
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
+
+# Threads of a shard, one for each call that is under way: enough for calls that wait, and few enough to switch fast.
+THREADS = 64
+
+_SERVED = "actor:"
 
 
-class BrokerShard(MemoryBroker):
-    """One shard of a broker.
+def _served(method: Callable[Concatenate[MemoryBroker, Asked], Coroutine[Any, Any, Answer]]) -> Callable[..., Answer]:
+    """A method of the broker, as the actor has it."""
+
+    @functools.wraps(method)
+    def call(self: BrokerShard, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        return self._loop.wait_for(method(self._broker, *args, **kwargs))
+
+    return call
+
+
+class BrokerShard:
+    """One shard of a broker: ``MemoryBroker`` for callers in many threads, which each wait for their answer.
+
+    An actor whose methods are coroutines would take the arguments of each call, and then the call, from a thread to its
+    event loop and back, which costs more than most operations.
 
     Args:
         memories_dir: as for ``MemoryBroker``.
@@ -38,15 +60,42 @@ class BrokerShard(MemoryBroker):
         self, memories_dir: str | None, embedder: str = "hashing", journal_dir: str | None = None, shards: int = 1
     ) -> None:
         remote = RemoteEmbedder(embedder.removeprefix(_SERVED)) if embedder.startswith(_SERVED) else None
-        super().__init__(memories_dir, remote or embedder, journal_dir)
+        self._broker = MemoryBroker(memories_dir, remote or embedder, journal_dir)
+        self._loop = SharedLoop()
         self._shards = shards
 
-    async def layout(self) -> dict[str, JSON]:
+    def layout(self) -> dict[str, JSON]:
         """How the broker is laid out: ``shards``, how many there are."""
         return {"shards": self._shards}
 
+    def run_encoded(self, turn: bytes) -> bytes:
+        """As ``MemoryBroker.run_encoded``."""
+        namespace, operations = decode_turn(turn)
+        with self._loop.lock:
+            begun = self._broker.begin(namespace, operations)
+        if begun is None:
+            return encode_outcomes(self._loop.wait_for(self._broker.run(namespace, operations)))
+        if begun.on_disk is not None:
+            self._broker.write(begun)
+            with self._loop.lock:
+                self._broker.end(begun)
+            check_written(begun.on_disk)
+        return encode_outcomes(begun.outcomes)
 
-_SERVED = "actor:"
+    ping = _served(MemoryBroker.ping)
+    open = _served(MemoryBroker.open)
+    fork = _served(MemoryBroker.fork)
+    run = _served(MemoryBroker.run)
+    close = _served(MemoryBroker.close)
+    stats = _served(MemoryBroker.stats)
+    list_memories = _served(MemoryBroker.list_memories)
+    initial_snapshot = _served(MemoryBroker.initial_snapshot)
+    final_state = _served(MemoryBroker.final_state)
+    evaluate = _served(MemoryBroker.evaluate)
+    namespaces = _served(MemoryBroker.namespaces)
+    recipe = _served(MemoryBroker.recipe)
+    adopt = _served(MemoryBroker.adopt)
+
 
 MemoryBrokerActor: Any = ray.remote(BrokerShard)
 
@@ -106,17 +155,20 @@ def start_broker(config: Mapping[str, Any], deadline_s: float = 120.0, *, fresh:
     name, embedder = config["broker_name"], config["embedder"]
     # memories_dir and journal_dir are paths of this machine, so the actors stay on it.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    placed: dict[str, Any] = {"num_cpus": 0, "max_concurrency": MAX_CONCURRENCY, "scheduling_strategy": here}
+    placed: dict[str, Any] = {"num_cpus": 0, "scheduling_strategy": here}
     model: Any = None
     if embedder.partition(":")[0] != "hashing":
-        model = EmbedderActor.options(name=embedder_name(name), max_restarts=-1, max_task_retries=-1, **placed).remote(
-            embedder
-        )
+        model = EmbedderActor.options(
+            name=embedder_name(name), max_restarts=-1, max_task_retries=-1, max_concurrency=1000, **placed
+        ).remote(embedder)
         ray.get(model.describe.remote(), timeout=deadline_s)
         embedder = f"{_SERVED}{embedder_name(name)}"
     shards = tuple(
         MemoryBrokerActor.options(
-            name=shard_name(name, shard), max_restarts=0 if folder is None else -1, **placed
+            name=shard_name(name, shard),
+            max_restarts=0 if folder is None else -1,
+            max_concurrency=THREADS,
+            **placed,
         ).remote(str(memories_dir), embedder, None if folder is None else str(folder), len(journals))
         for shard, folder in enumerate(journals)
     )

@@ -136,10 +136,9 @@ class MemoryStoreManager:
 
     async def run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
         """As ``MemoryBroker.run``: the operations of a turn travel in one call."""
-        told = f"run ({', '.join(operation.kind for operation in operations)})"
         shard = shard_of(namespace, len(self._shards))
         turn = encode_turn(namespace, operations)  # once: what is sent again has the same keys
-        return decode_outcomes(await self._ask(shard, namespace, "run_encoded", (turn,), told))
+        return decode_outcomes(await self._ask(shard, namespace, "run_encoded", (turn,), operations))
 
     async def stats(self, namespace: str) -> dict[str, Any]:
         """As ``MemoryBroker.stats``."""
@@ -172,14 +171,21 @@ class MemoryStoreManager:
 
     async def _ask_all(self, method: str) -> list[Any]:
         shards = range(len(self._shards))
-        return await asyncio.gather(*(self._ask(shard, "", method, (), method) for shard in shards))
+        return await asyncio.gather(*(self._ask(shard, "", method) for shard in shards))
 
     async def _ask_for(self, namespace: str, method: str, *args: Any) -> Any:
         shard = shard_of(namespace, len(self._shards))
-        return await self._ask(shard, namespace, method, (namespace, *args), method)
+        return await self._ask(shard, namespace, method, (namespace, *args))
 
-    async def _ask(self, shard: int, namespace: str, method: str, args: tuple[Any, ...], told: str) -> Any:
-        """Asks a shard until it answers; ``told`` is what an error calls it.
+    async def _ask(
+        self,
+        shard: int,
+        namespace: str,
+        method: str,
+        args: tuple[Any, ...] = (),
+        operations: Sequence[Operation] | None = None,
+    ) -> Any:
+        """Asks a shard until it answers; ``operations`` are a turn's, for an error to tell.
 
         Raises:
             BrokerDeadlineError: it did not in time.
@@ -199,6 +205,7 @@ class MemoryStoreManager:
             except TimeoutError:
                 pass
             if time.monotonic() + pause_s > deadline:
+                told = method if operations is None else f"run ({', '.join(one.kind for one in operations)})"
                 raise BrokerDeadlineError(shard_name(self._name, shard), namespace, told, self._deadline_s, problem)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

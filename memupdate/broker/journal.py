@@ -16,10 +16,11 @@ import fcntl
 import json
 import logging
 import os
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,20 @@ class JournalError(MemupdateError):
         )
 
 
+class _Batch:
+    """Records that share one write and one fsync."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.on_disk: Future[None] = Future()
+        self.on_disk.set_running_or_notify_cancel()  # it belongs to all of them, so nobody can cancel it
+
+
 class Journal:
     """One directory of records, held by one process.
 
-    Records that are appended at about the same time share one write and one fsync, in a thread of their own: the event
-    loop never waits for the disk.
+    Records that come while others are being written share the next write and fsync. An event loop never waits for the
+    disk: a thread of the journal's own writes for it. A thread that may wait writes itself (``collect``, ``commit``).
 
     Args:
         folder: made where it is missing.
@@ -72,8 +82,9 @@ class Journal:
 
     def __init__(self, folder: Path, lock_wait_s: float = 10.0) -> None:
         self.folder = folder
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._commits: asyncio.Task[None] | None = None
+        self._collecting: _Batch | None = None
+        self._collects = threading.Lock()
+        self._writes = threading.Lock()  # held by whoever touches the file
         self._torn = False
         self._closed = False
         try:
@@ -85,7 +96,7 @@ class Journal:
             raise JournalError(str(folder), error.strerror or str(error)) from error
         self._next = 0
         self._size = 0
-        # One thread: writes and compactions follow each other, and alone touch what is below here.
+        # For callers that must not block.
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
 
     @property
@@ -119,13 +130,54 @@ class Journal:
         Raises:
             JournalError: it is not, and will not be.
         """
-        if self._closed:
-            raise JournalError(str(self.folder), "this broker was stopped")
-        on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((_encoded(record), on_disk))
-        if self._commits is None or self._commits.done():
-            self._commits = asyncio.create_task(self._commit())
-        await on_disk
+        on_disk = self.append_soon(record)
+        await asyncio.wait([asyncio.wrap_future(on_disk)])
+        check_written(on_disk)
+
+    def append_soon(self, record: Record) -> Future[None]:
+        """As ``collect``, and has it written by the journal's own thread."""
+        on_disk, leads = self.collect(record)
+        if leads:
+            self.commit_soon()
+        return on_disk
+
+    def collect(self, record: Record) -> tuple[Future[None], bool]:
+        """Puts the record into the next batch; may be called from any thread.
+
+        Returns:
+            What is done when the batch is on disk, or has a ``JournalError`` when it is not and will not be; and
+            whether the record is the batch's first: then the caller is to ``commit``, for all of them.
+
+        Raises:
+            JournalError: the journal is closed.
+        """
+        body = _encoded(record)
+        with self._collects:
+            if self._closed:
+                raise JournalError(str(self.folder), "this broker was stopped")
+            leads = self._collecting is None
+            if self._collecting is None:
+                self._collecting = _Batch()
+            self._collecting.bodies.append(body)
+            return self._collecting.on_disk, leads
+
+    def commit_soon(self) -> None:
+        """Has ``commit`` done by the journal's own thread."""
+        self._writer.submit(self.commit)
+
+    def commit(self) -> None:
+        """Writes what was collected, after the batch that is being written; blocks, and tells who waits of an error."""
+        with self._writes:
+            with self._collects:
+                batch, self._collecting = self._collecting, None
+            if batch is None:
+                return
+            try:
+                self._write(batch.bodies)
+            except BaseException as error:  # noqa: BLE001  whoever waits gets it
+                batch.on_disk.set_exception(error)
+            else:
+                batch.on_disk.set_result(None)
 
     async def compact(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
         """Replaces the file by one with only the chosen records; whenever it is interrupted, one of the two is whole.
@@ -140,27 +192,12 @@ class Journal:
 
     async def close(self) -> None:
         """Waits for what was appended, and lets go of the directory."""
-        self._closed = True
-        if self._commits is not None:
-            await self._commits
-        self._writer.shutdown()
+        with self._collects:
+            self._closed = True
+        await asyncio.to_thread(self.commit)
+        await asyncio.to_thread(self._writer.shutdown)
         os.close(self._file)
         os.close(self._lock)
-
-    async def _commit(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            written = loop.run_in_executor(self._writer, self._write, [body for body, _ in batch])
-            await asyncio.wait([written])
-            error = written.exception()
-            for _, on_disk in batch:
-                if on_disk.cancelled():
-                    continue
-                if error is None:
-                    on_disk.set_result(None)
-                else:
-                    on_disk.set_exception(type(error)(*error.args))
 
     def _write(self, bodies: Sequence[bytes]) -> None:
         if self._torn:
@@ -188,6 +225,10 @@ class Journal:
         self._torn = False
 
     def _compact(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
+        with self._writes:
+            self._compact_held(choose)
+
+    def _compact_held(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
         if self._torn:
             self._cut()
         stays = choose(json.loads(body) for body in self._bodies())
@@ -208,6 +249,17 @@ class Journal:
         lines = _lines(self._path)
         next(lines)  # the header
         return (body for _, _, body in lines)
+
+
+def check_written(on_disk: Future[None]) -> None:
+    """Waits for what ``append_soon`` gave.
+
+    Raises:
+        JournalError: it is not on disk. Of the caller's own, since the future's belongs to the whole batch.
+    """
+    error = on_disk.exception()
+    if error is not None:
+        raise type(error)(*error.args) from error
 
 
 def erase(folder: Path, lock_wait_s: float = 10.0) -> None:

@@ -10,19 +10,16 @@ from memupdate.broker.history import operations_of, still_needed
 from memupdate.broker.journal import Record
 from memupdate.broker.registry import BankRegistry, OpenBank
 from memupdate.errors import DataError, MemupdateError
-from memupdate.memory import Embedder, MemoryBank, Operation
+from memupdate.memory import MemoryBank, Operation
 
 
-def recover(
-    records: Iterable[Record], registry: BankRegistry, conversations: Conversations, embedder: Embedder
-) -> None:
-    """Replays a journal into an empty registry.
+def recover(records: Iterable[Record], registry: BankRegistry, conversations: Conversations) -> None:
+    """Replays a journal into an empty registry. Nothing that was written is embedded before a bank is searched.
 
     Args:
         records: all of them, in order.
         registry: gets the banks that are open at the end.
         conversations: what they started from.
-        embedder: the banks' own, with a cache: it is warmed with what was written, in one batch.
 
     Raises:
         DataError: the journal does not belong to these conversations.
@@ -30,8 +27,6 @@ def recover(
     """
     told = list(records)
     needed = [record for record, stays in zip(told, still_needed(told), strict=True) if stays]
-    written = [operation.arguments.get("content") for record in needed for operation in operations_of(record)]
-    embedder.embed(list(dict.fromkeys(text for text in written if isinstance(text, str))))
     namespaces: dict[int, str] = {}
     for record in needed:
         kind, number = next(iter(record.items()))

@@ -212,7 +212,7 @@ class BankRegistry:
         }
 
     def evaluate(
-        self, namespace: str, question: str, top_k: int = 5, vector_D: np.ndarray | None = None
+        self, namespace: str, question: str, top_k: int = 5, vectors: Mapping[str, np.ndarray] | None = None
     ) -> dict[str, dict[str, JSON]]:
         """What a reward needs: the initial bank as ``before`` and the present one as ``after``.
 
@@ -220,7 +220,7 @@ class BankRegistry:
             namespace: the trajectory's.
             question: what to retrieve for.
             top_k: how many memories at most.
-            vector_D: the question's embedding, where it is known already.
+            vectors: embeddings by text, as ``MemoryBank.apply`` takes them for this search.
 
         Returns:
             Of each ``count``, ``mean_characters`` (of content) and ``retrieved`` (texts for the question, best first).
@@ -230,6 +230,8 @@ class BankRegistry:
             FieldError: an empty question, or a ``top_k`` below 1.
         """
         bank = self.at(namespace).bank
+        bank.embed_written(vectors)
+        vector_D = (vectors or {}).get(question)
         return {
             "before": _state(bank.initial, question, top_k, vector_D),
             "after": _state(bank, question, top_k, vector_D),

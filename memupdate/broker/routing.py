@@ -31,7 +31,10 @@ def shard_of(namespace: str, shards: int) -> int:
     Raises:
         FieldError: as ``checked_namespace``.
     """
-    hashed = hashlib.blake2b(checked_namespace(namespace).encode(), digest_size=8).digest()
+    checked_namespace(namespace)
+    if shards == 1:
+        return 0
+    hashed = hashlib.blake2b(namespace.encode(), digest_size=8).digest()
     return int.from_bytes(hashed, "little") % shards
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +16,7 @@ import numpy as np
 from memupdate.broker import history
 from memupdate.broker.conversations import NO_CONVERSATION, Conversations
 from memupdate.broker.embeddings import Embeddings
-from memupdate.broker.journal import Journal, JournalError, Record
+from memupdate.broker.journal import Journal, JournalError, Record, check_written
 from memupdate.broker.recovery import check_digest, recover
 from memupdate.broker.registry import BankRegistry, OpenBank, apply
 from memupdate.broker.results import Outcome
@@ -30,6 +32,27 @@ Answer = TypeVar("Answer")
 
 # A journal is first compacted at this size, and then whenever it has doubled.
 COMPACT_AT_BYTES = 16 * 2**20
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn that was applied.
+
+    Attributes:
+        namespace: whose bank.
+        opened: the bank.
+        before: how many operations the bank had.
+        outcomes: what they gave.
+        on_disk: done when the turn is on disk, or will not be; None where nothing is to be written.
+        leads: whether it is this turn's caller that has it and others written, by ``write``.
+    """
+
+    namespace: str
+    opened: OpenBank
+    before: int
+    outcomes: list[Outcome]
+    on_disk: Future[None] | None = None
+    leads: bool = False
 
 
 class MemoryBroker:
@@ -60,16 +83,17 @@ class MemoryBroker:
         compact_at: int = COMPACT_AT_BYTES,
     ) -> None:
         self._embeddings = Embeddings(make_embedder(embedder) if isinstance(embedder, str) else embedder)
-        cached = self._embeddings.cached
-        self._conversations = Conversations(None if memories_dir is None else Path(memories_dir), cached)
+        initial = None if memories_dir is None else Path(memories_dir)
+        self._conversations = Conversations(initial, self._embeddings.cached)
         self._registry = BankRegistry(self._conversations)
         self._turns = Turns()
         self._loading = Turns()
         self._unfinished: set[asyncio.Task[Any]] = set()
+        self._awaited: tuple[Future[None], asyncio.Future[None]] | None = None
         self._journal = None if journal_dir is None else Journal(Path(journal_dir))
         self._compact_at = self._compact_from = compact_at
         if self._journal is not None:
-            recover(self._journal.recover(), self._registry, self._conversations, cached)
+            recover(self._journal.recover(), self._registry, self._conversations)
 
     async def ping(self) -> dict[str, JSON]:
         """Says that the broker answers: open namespaces, and texts that were embedded since it started."""
@@ -97,7 +121,61 @@ class MemoryBroker:
         Raises:
             JournalError: the disk refused; the bank is as it was before the turn.
         """
-        return await self._to_the_end(lambda: self._run(namespace, operations), namespace)
+        turn = self.begin(namespace, operations)
+        if turn is None:
+            return await self._to_the_end(lambda: self._run(namespace, operations), namespace)
+        if turn.on_disk is not None:
+            if turn.leads and self._journal is not None:
+                self._journal.commit_soon()
+            written = self._awaitable(turn.on_disk)
+            written.add_done_callback(lambda _: self.end(turn))  # also when the caller is cancelled
+            with suppress(JournalError):
+                await asyncio.shield(written)
+            check_written(turn.on_disk)
+        return turn.outcomes
+
+    def begin(self, namespace: str, operations: Sequence[Operation]) -> Turn | None:
+        """Applies a turn that need not wait for an earlier call or for a model; None for one that must.
+
+        With this and ``end`` a thread can run a turn without the event loop, while it keeps that from running. Until
+        ``end`` the turn's changes are seen by nobody.
+
+        Raises:
+            JournalError: the broker was stopped; the bank is as it was before the turn.
+        """
+        if not isinstance(namespace, str) or self._turns.taken(namespace):
+            return None
+        if not (self._embeddings.inline or all(operation.is_mutation for operation in operations)):
+            return None
+        opened = self._registry.get(namespace)
+        if opened is None or opened.undo_to is not None:
+            return None
+        bank, before = opened.bank, opened.bank.edits
+        try:
+            turn = Turn(namespace, opened, before, [apply(bank, operation) for operation in operations])
+            if self._journal is not None and bank.edits > before:
+                record = history.ran(opened.number, bank.edits_since(before))
+                turn.on_disk, turn.leads = self._journal.collect(record)
+                self._turns.take_free(namespace)
+        except BaseException:
+            if bank.edits > before:
+                opened.undo_to = before
+            raise
+        return turn
+
+    def write(self, turn: Turn) -> None:
+        """Blocks until a turn with an ``on_disk`` is written, or is not and will not be; without keeping others out."""
+        assert turn.on_disk is not None
+        if turn.leads and self._journal is not None:
+            self._journal.commit()
+        turn.on_disk.exception()
+
+    def end(self, turn: Turn) -> None:
+        """Ends a turn that was to be written, when its ``on_disk`` is done: it counts, or is undone."""
+        assert turn.on_disk is not None
+        if turn.on_disk.exception() is not None:
+            turn.opened.undo_to = turn.before
+        self._turns.release(turn.namespace)
 
     async def run_encoded(self, turn: bytes) -> bytes:
         """As ``run``, for a caller in another process: turn and outcomes as ``wire`` encodes them."""
@@ -136,8 +214,7 @@ class MemoryBroker:
         """As ``BankRegistry.evaluate``."""
         async with self._bank(namespace) as opened:
             asked = Operation("search", {"query": question, "top_k": top_k})
-            vectors = await self._vectors(opened.bank, [asked])
-            return self._registry.evaluate(namespace, question, top_k, vectors.get(question))
+            return self._registry.evaluate(namespace, question, top_k, await self._vectors(opened.bank, [asked]))
 
     async def namespaces(self) -> list[str]:
         """As ``BankRegistry.namespaces``."""
@@ -275,6 +352,12 @@ class MemoryBroker:
             with suppress(MemupdateError):  # applying the operation says so
                 texts |= dict.fromkeys(bank.texts_to_embed(operation))
         return dict(zip(texts, await self._embeddings.of(list(texts)), strict=True))
+
+    def _awaitable(self, on_disk: Future[None]) -> asyncio.Future[None]:
+        """The future of a batch for coroutines: one for all of its turns, so that its end wakes the loop once."""
+        if self._awaited is None or self._awaited[0] is not on_disk:
+            self._awaited = (on_disk, asyncio.wrap_future(on_disk))
+        return self._awaited[1]
 
     async def _to_the_end(self, call: Callable[[], Coroutine[Any, Any, Answer]], *namespaces: str) -> Answer:
         """Runs the call when it is its turn. With a journal it goes on when its caller is cancelled, so that memory and

@@ -9,7 +9,10 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """A fair lock per namespace. It costs memory only while somebody holds it, so idle banks have none."""
+    """A fair lock per namespace. It costs memory only while somebody holds it, so idle banks have none.
+
+    Waiting is for coroutines; threads that exclude each other may take what is free, and release.
+    """
 
     def __init__(self) -> None:
         self._waiters: dict[str, deque[asyncio.Future[None]]] = {}
@@ -22,6 +25,14 @@ class Turns:
             yield
         finally:
             self.release(*namespaces)
+
+    def taken(self, namespace: str) -> bool:
+        """Whether somebody has the turn on it."""
+        return namespace in self._waiters
+
+    def take_free(self, namespace: str) -> None:
+        """Takes the turn on a namespace that is not ``taken``."""
+        self._waiters[namespace] = deque()
 
     async def take(self, *namespaces: str) -> None:
         """Waits for the turn on all of them; in one order, so that no two calls wait for each other."""
@@ -42,7 +53,7 @@ class Turns:
     async def _take_one(self, namespace: str) -> None:
         waiters = self._waiters.get(namespace)
         if waiters is None:
-            self._waiters[namespace] = deque()
+            self.take_free(namespace)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiters.append(turn)
@@ -55,9 +66,14 @@ class Turns:
 
     def _pass_on(self, namespace: str) -> None:
         waiters = self._waiters[namespace]
-        while waiters:
-            turn = waiters.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        del self._waiters[namespace]
+        if not waiters:
+            del self._waiters[namespace]
+            return
+        turn = waiters.popleft()
+        turn.get_loop().call_soon_threadsafe(self._give, namespace, turn)
+
+    def _give(self, namespace: str, turn: asyncio.Future[None]) -> None:
+        if turn.done():  # cancelled while it waited
+            self._pass_on(namespace)
+        else:
+            turn.set_result(None)

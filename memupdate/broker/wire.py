@@ -6,6 +6,8 @@ object, which costs more than the operations themselves. What is pickled here is
 
 from __future__ import annotations
 
+import itertools
+import os
 import pickle
 import uuid
 from collections.abc import Sequence
@@ -14,9 +16,26 @@ from memupdate.broker.results import Outcome
 from memupdate.memory import Operation
 
 
-def new_key() -> str:
-    """An idempotency key that nobody else has."""
-    return uuid.uuid4().hex
+class Keys:
+    """Idempotency keys that nobody else has: a random name for the process, and a number that counts up.
+
+    A random key each time would be read from the operating system, which costs more than all else that a turn's
+    encoding does.
+    """
+
+    def __init__(self) -> None:
+        self._start()
+        os.register_at_fork(after_in_child=self._start)  # a child must not go on with its parent's keys
+
+    def new(self) -> str:
+        """The next key."""
+        return f"{self._process}-{next(self._numbers)}"
+
+    def _start(self) -> None:
+        self._process, self._numbers = uuid.uuid4().hex, itertools.count()
+
+
+new_key = Keys().new
 
 
 def encode_turn(namespace: str, operations: Sequence[Operation]) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from memupdate.errors import FieldError
-from memupdate.memory.base import Base, checked_rows, number_of
+from memupdate.memory.base import Base, number_of
 from memupdate.memory.changes import Change, plan
 from memupdate.memory.delta import Delta
 from memupdate.memory.embedding import Embedder
@@ -42,7 +42,7 @@ class MemoryBank(BankView):
 
         Args:
             memories: with ids of their own; a new memory's id counts on from the highest ``m{n}``.
-            embedder: for queries and new content.
+            embedder: for queries and written content.
             embeddings_ND: float32 unit rows of the memories' ``text``, where they are known; else they are computed.
 
         Raises:
@@ -82,14 +82,16 @@ class MemoryBank(BankView):
     def texts_to_embed(self, operation: Operation) -> list[str]:
         """The texts whose embeddings ``apply`` will need, so that a caller can compute many banks' in one batch.
 
+        None for a mutation; for a read that compares vectors also what was written since the last one.
+
         Raises:
-            MemupdateError: as ``apply`` would.
+            FieldError: the query is not allowed.
         """
         if operation.kind == "search":
-            return [checked_text("query", operation.arguments["query"])]
-        if not operation.is_mutation or self.has_applied(operation.key):
-            return []
-        return [memory.text for memory in self._plan(operation).embedded]
+            return [checked_text("query", operation.arguments["query"]), *self._unembedded()]
+        if operation.kind == "sample" and operation.arguments.get("strategy") == "diverse":
+            return self._unembedded()
+        return []
 
     def has_applied(self, key: str) -> bool:
         """Whether an operation of this idempotency key is part of this state."""
@@ -112,17 +114,15 @@ class MemoryBank(BankView):
             FieldError: an argument is not allowed, or the key belongs to another operation.
             UnknownMemoryError: an id is not in the bank.
         """
-        vectors = vectors or {}
         if not operation.is_mutation:
-            return self._read(operation, vectors)
+            return self._read(operation, vectors or {})
         if operation.key in self._delta.results:
             first, result = self._delta.results[operation.key]
             if first != operation:
                 raise FieldError("key", operation.key, f"a new key; this one belongs to another {first.kind}")
             return _handed_out(result)
-        change = self._plan(operation)
-        rows_MD = self._vectors(change, vectors)
-        self._write(change, rows_MD)
+        change = plan(self, operation, self._new_ids())
+        self._write(change)
         self._delta.journal.append(operation)
         if operation.key:
             self._delta.results[operation.key] = (operation, change.result)
@@ -245,13 +245,12 @@ class MemoryBank(BankView):
 
     def _read(self, operation: Operation, vectors: Mapping[str, np.ndarray]) -> Result:
         arguments: dict[str, Any] = dict(operation.arguments)
+        if vectors:
+            self.embed_written(vectors)
         if operation.kind == "search":
             return self.search(**arguments, vector_D=vectors.get(checked_text("query", arguments["query"])))
         result: Result = getattr(self, operation.kind)(**arguments)
         return result
-
-    def _plan(self, operation: Operation) -> Change:
-        return plan(self, operation, self._new_ids())
 
     def _new_ids(self) -> Iterator[str]:
         number = self._delta.next_number
@@ -259,20 +258,7 @@ class MemoryBank(BankView):
             yield f"m{number}"
             number += 1
 
-    def _vectors(self, change: Change, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
-        texts = [memory.text for memory in change.embedded]
-        shape = (len(texts), self._base.embeddings_ND.shape[1])
-        if texts and not vectors:
-            return self.embedder.embed(texts)  # unit rows, as every embedder promises; a caller's rows are checked
-        missing = list(dict.fromkeys(text for text in texts if text not in vectors))
-        if missing:
-            vectors = {**vectors, **dict(zip(missing, self.embedder.embed(missing), strict=True))}
-        if not texts:
-            return self._delta.rows_MD[:0]
-        given = np.stack([np.asarray(vectors[text]) for text in texts])
-        return checked_rows("vectors", given, shape)
-
-    def _write(self, change: Change, rows_MD: np.ndarray) -> None:
+    def _write(self, change: Change) -> None:
         if not self._owns_delta:
             self._delta = self._delta.copy()
             self._owns_delta = True
@@ -286,7 +272,7 @@ class MemoryBank(BankView):
                 delta.hide(slot)
             else:
                 del delta.slots[memory_id]
-        for memory, row_D in zip(change.embedded, rows_MD, strict=True):
+        for memory in change.written:
             if memory.id in self:
                 slot = self._known(memory.id)
                 delta.characters -= len(self._at(slot).content)
@@ -298,7 +284,7 @@ class MemoryBank(BankView):
                 delta.created += 1
                 delta.next_number = max(delta.next_number, number_of(memory.id) + 1)
             delta.characters += len(memory.content)
-            delta.put(slot, memory, row_D)
+            delta.put(slot, memory)
 
 
 def _listed(value: Any) -> Any:

@@ -34,8 +34,8 @@ class Change:
     added: tuple[Memory, ...] = ()
 
     @property
-    def embedded(self) -> tuple[Memory, ...]:
-        """Memories whose text needs an embedding."""
+    def written(self) -> tuple[Memory, ...]:
+        """Memories with new content."""
         return self.updated + self.added
 
 

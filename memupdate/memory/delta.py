@@ -18,6 +18,7 @@ class Delta:
 
     A memory has a slot: its place in the base, or for a new one the next number after the base. An update keeps the
     slot, so order by slot is order of insertion. Rows of embeddings are kept dense: a deleted row takes the last one.
+    A memory gets its row when it is put, and the row its embedding when somebody compares vectors.
 
     Attributes:
         memories: changed and added memories by slot.
@@ -28,6 +29,7 @@ class Delta:
         characters: sum of the contents' lengths over the whole bank.
         journal: every mutation that was applied since the base, in order.
         results: the operation and its result by idempotency key.
+        unembedded: slots whose row has no embedding yet, as the keys of a dict: in order of writing.
         lexical: index of the words of this state, once somebody searched by them; gone with the next change.
     """
 
@@ -46,6 +48,7 @@ class Delta:
         "next_number",
         "results",
         "slots",
+        "unembedded",
     )
 
     def __init__(self, base: Base) -> None:
@@ -57,6 +60,7 @@ class Delta:
         self.characters = base.characters
         self.journal: list[Operation] = []
         self.results: dict[str, tuple[Operation, Any]] = {}
+        self.unembedded: dict[int, None] = {}
         self.lexical: LexicalIndex | None = None
         self._hidden_H: np.ndarray | None = None
         self._row_of: dict[int, int] = {}
@@ -75,6 +79,7 @@ class Delta:
         twin.characters = self.characters
         twin.journal = self.journal.copy()
         twin.results = self.results.copy()
+        twin.unembedded = self.unembedded.copy()
         twin.lexical = self.lexical
         twin._hidden_H = self._hidden_H  # replaced, never written to
         twin._row_of = self._row_of.copy()
@@ -85,7 +90,7 @@ class Delta:
 
     @property
     def rows_MD(self) -> np.ndarray:
-        """Embeddings of ``memories``, in no particular order."""
+        """Embeddings of ``memories``, in no particular order; rows of ``unembedded`` slots mean nothing yet."""
         return self._rows_MD[: len(self._row_of)]
 
     @property
@@ -111,20 +116,26 @@ class Delta:
         self._hidden_H = None
         self.lexical = None
 
-    def put(self, slot: int, memory: Memory, vector_D: np.ndarray) -> None:
-        """Sets the memory and the embedding of a slot."""
+    def put(self, slot: int, memory: Memory) -> None:
+        """Sets the memory of a slot, without an embedding."""
         row = self._row_of.setdefault(slot, len(self._row_of))
         if row == len(self._rows_MD):
             self._grow(max(4, 2 * row))
         self.memories[slot] = memory
         self.lexical = None
-        self._rows_MD[row] = vector_D
+        self.unembedded[slot] = None
         self._row_slots_M[row] = slot
         self._row_types_M[row] = TYPE_CODES[memory.memory_type]
+
+    def embed(self, rows_UD: np.ndarray) -> None:
+        """Sets the embeddings of the ``unembedded`` slots, in their order."""
+        self._rows_MD[[self._row_of[slot] for slot in self.unembedded]] = rows_UD
+        self.unembedded.clear()
 
     def drop(self, slot: int) -> None:
         """Removes the memory and the embedding of a slot."""
         del self.memories[slot]
+        self.unembedded.pop(slot, None)
         self.lexical = None
         row, last = self._row_of.pop(slot), len(self._row_of)
         if row != last:

@@ -15,6 +15,9 @@ READS = ("search", "sample", "get")
 
 _FIELDS = ("memory_type", "metadata", "source", "speaker", "session", "session_date", "evidence")
 
+# Types of which every value is JSON, and cannot be changed.
+_PLAIN = {str, bool, type(None)}
+
 _ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # kind: (required, optional)
     "create": (("content",), _FIELDS),
     "put": (("memory_id", "content"), _FIELDS),
@@ -59,14 +62,19 @@ class Operation:
         for name in self.arguments:
             if name not in required and name not in optional:
                 raise FieldError(str(name), self.arguments[name], f"{self.kind} takes {', '.join(required + optional)}")
+        plain = all(type(value) in _PLAIN for value in self.arguments.values())
+        copied = self.arguments if plain else self._copied_arguments()
+        # An argument left out and an argument that is null are the same request.
+        object.__setattr__(self, "arguments", {name: value for name, value in copied.items() if value is not None})
+
+    def _copied_arguments(self) -> dict[str, JSON]:
         try:
-            copied = json.loads(json.dumps(dict(self.arguments), allow_nan=False))
+            copied: dict[str, JSON] = json.loads(json.dumps(dict(self.arguments), allow_nan=False))
         except (TypeError, ValueError) as error:
             raise FieldError(
                 "arguments", self.arguments, "JSON values (finite numbers, text, lists, objects)"
             ) from error
-        # An argument left out and an argument that is null are the same request.
-        object.__setattr__(self, "arguments", {name: value for name, value in copied.items() if value is not None})
+        return copied
 
     @classmethod
     def checked_before(cls, kind: str, arguments: Mapping[str, JSON], key: str) -> Operation:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from memupdate.errors import FieldError, UnknownMemoryError
-from memupdate.memory.base import Base
+from memupdate.memory.base import Base, checked_rows
 from memupdate.memory.delta import Delta
 from memupdate.memory.embedding import Embedder
 from memupdate.memory.lexical import RANKINGS, LexicalIndex, blend
@@ -56,7 +56,7 @@ class BankView:
 
     @property
     def embedder(self) -> Embedder:
-        """What embeds queries and new content when no vectors are given."""
+        """What embeds queries and written content when no vectors are given."""
         return self._base.embedder
 
     @property
@@ -99,7 +99,8 @@ class BankView:
     ) -> list[SearchHit]:
         """The memories most similar to a query: exact, best first, equal scores in order of insertion.
 
-        The first hybrid search after an edit indexes the words of the whole bank (5 ms for 300 memories).
+        The first search after edits embeds what they wrote (``embed_written``). The first hybrid one also indexes the
+        words of the whole bank (5 ms for 300 memories).
 
         Args:
             query: what to look for.
@@ -123,6 +124,7 @@ class BankView:
         if ranking not in RANKINGS:
             raise FieldError("ranking", ranking, ", ".join(RANKINGS))
         vector_D = self._query_vector(query, vector_D)
+        self.embed_written()
         if ranking == "hybrid":
             return self._hybrid(query, vector_D, top_k, memory_type, threshold)
         found = best_slots(self._base, self._delta, vector_D, top_k, memory_type, threshold)
@@ -163,8 +165,35 @@ class BankView:
         if memory_type is not None:
             checked_type(memory_type)
         slots_S = live_slots(self._base, self._delta, memory_type)
-        places = pick(strategy, len(slots_S), k, seed, lambda: vectors_of(self._base, self._delta, slots_S))
+
+        def vectors() -> np.ndarray:
+            self.embed_written()
+            return vectors_of(self._base, self._delta, slots_S)
+
+        places = pick(strategy, len(slots_S), k, seed, vectors)
         return [self._at(int(slots_S[place])) for place in places]
+
+    def embed_written(self, vectors: Mapping[str, np.ndarray] | None = None) -> None:
+        """Embeds, in one batch, the memories that were written since vectors were last compared.
+
+        A write needs no vector, so it never waits for an embedder, and what is overwritten meanwhile is never embedded.
+        ``search``, and ``sample`` by ``diverse``, call this first. It changes no state that anything else can see.
+
+        Args:
+            vectors: embeddings by text, where they are known; the embedder computes the others.
+
+        Raises:
+            FieldError: a given vector does not fit.
+            Exception: what the embedder raised. The bank stays as it was, and the next such read asks again.
+        """
+        unembedded = self._unembedded()
+        if not unembedded:
+            return
+        known = vectors or {}
+        missing = list(dict.fromkeys(text for text in unembedded if text not in known))
+        computed = dict(zip(missing, self.embedder.embed(missing), strict=True)) if missing else {}
+        rows_UD = np.stack([np.asarray(computed[text] if text in computed else known[text]) for text in unembedded])
+        self._delta.embed(checked_rows("vectors", rows_UD, (len(unembedded), self._base.embeddings_ND.shape[1])))
 
     def mean_characters(self) -> float:
         """Mean length of the contents, in characters; 0 for an empty bank."""
@@ -181,6 +210,9 @@ class BankView:
             edited = delta.memories.get(slot)
             state.update(base.digests[slot] if edited is None else edited.digest())
         return state.hexdigest()
+
+    def _unembedded(self) -> list[str]:
+        return [self._delta.memories[slot].text for slot in self._delta.unembedded]
 
     def _slot(self, memory_id: str) -> int | None:
         slot = self._delta.slots.get(memory_id)

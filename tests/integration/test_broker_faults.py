@@ -235,12 +235,15 @@ def test_u25_one_embedder_serves_all_shards_and_survives_its_death(start: Start)
         await asyncio.gather(*(client.open(name, "conv-a") for name in names))
         await asyncio.gather(*(client.run(name, [create("the same new fact")]) for name in names))
         embedder = ray.get_actor(embedder_name("faulty"))
-        assert (await embedder.describe.remote())["computed"] == 40 + 1
+        assert (await embedder.describe.remote())["computed"] == 40
+        search = Operation("search", {"query": "something novel", "top_k": 1})
+        await asyncio.gather(*(client.run(name, [search]) for name in names))
+        assert (await embedder.describe.remote())["computed"] == 40 + 1 + 1
         before = await client.final_state("t1")
         for victim in (running.embedder, *running.shards):
             await asyncio.to_thread(kill_process, victim)
         assert await client.final_state("t1") == before  # replayed with the embedder's next life
-        (found,) = await client.run("t1", [Operation("search", {"query": "something novel", "top_k": 1})])
+        (found,) = await client.run("t1", [search])
         assert found.value[0]["content"] == "the same new fact"
 
     asyncio.run(scenario())

@@ -363,11 +363,53 @@ def test_u25_a_model_is_asked_once_per_text_and_in_batches_across_trajectories(m
         model.batches.clear()
         same, own = create("the same new fact"), [create(f"of {name}") for name in names]
         await asyncio.gather(*(broker.run(name, [same, one]) for name, one in zip(names, own, strict=True)))
+        assert model.batches == []  # a write waits for no model
+        await asyncio.gather(*(broker.evaluate(name, "What is new?") for name in names))
         assert len(model.batches) < 10
         texts = [text for batch in model.batches for text in batch]
-        assert sorted(texts) == sorted({"the same new fact", *(f"of {name}" for name in names)})
-        await asyncio.gather(*(broker.evaluate(name, "What is new?") for name in names))
+        assert sorted(texts) == sorted({"the same new fact", "What is new?", *(f"of {name}" for name in names)})
         assert (await broker.ping())["embedded"] == 9 + 21 + 1
+
+    asyncio.run(scenario())
+
+
+def test_u25_a_turn_of_reads_asks_the_model_once(memories_dir: Path) -> None:
+    async def scenario() -> None:
+        model = ModelLike()
+        broker = MemoryBroker(str(memories_dir), model)
+        await broker.open("t1", "conv-b")
+        await broker.run("t1", [create("written before")])
+        model.batches.clear()
+        searches = [Operation("search", {"query": f"question {number}"}) for number in range(3)]
+        turn = [create("written first"), *searches, Operation("sample", {"strategy": "diverse"})]
+        outcomes = await broker.run("t1", turn)
+        assert not any(outcome.error for outcome in outcomes)
+        asked = {"written before", "written first", *(f"question {number}" for number in range(3))}
+        assert sorted(text for batch in model.batches for text in batch) == sorted(asked)
+        assert len(model.batches) == 2  # what stood before the turn, and what its first operation wrote
+
+    asyncio.run(scenario())
+
+
+def test_u25_a_replay_embeds_no_operation_before_it_is_asked_for(memories_dir: Path, folder: Path) -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker(str(memories_dir), ModelLike(), str(folder))
+        await broker.open("t1", "conv-b")
+        await broker.run("t1", [create("overwritten"), create("kept")])
+        await broker.run("t1", [Operation("update", {"memory_id": "m3", "content": "written over it"})])
+        digest = (await broker.final_state("t1"))["digest"]
+        await broker.stop()
+
+        model = ModelLike()
+        again = MemoryBroker(str(memories_dir), model, str(folder))
+        initial = {memory.text for memory in read_memories(memories_dir / "conv-b.jsonl")}
+        assert {text for batch in model.batches for text in batch} == initial
+        assert (await again.final_state("t1"))["digest"] == digest
+        model.batches.clear()
+        (found,) = await again.run("t1", [Operation("search", {"query": "kept", "top_k": 1})])
+        assert found.value[0]["content"] == "kept"
+        assert [sorted(batch) for batch in model.batches] == [["kept", "written over it"]]
+        await again.stop()
 
     asyncio.run(scenario())
 
@@ -382,7 +424,13 @@ def test_a_turn_whose_model_fails_half_way_leaves_the_bank_as_it_was(
         await broker.open("t1", "conv-b")
         await broker.run("t1", [create("known")])
         before = await broker.final_state("t1")
-        turn = [Operation("delete", {"memory_id": "m1"}), create("known"), create("new")]
+        turn = [
+            Operation("search", {"query": "known"}),  # so that the model is first asked when the others are applied
+            Operation("delete", {"memory_id": "m1"}),
+            create("new"),
+            Operation("search", {"query": "known"}),
+        ]
+        await broker.run("t1", turn[:1])
         model.broken = True
         with pytest.raises(ConnectionError):
             await broker.run("t1", turn)

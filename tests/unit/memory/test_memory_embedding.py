@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -92,12 +93,99 @@ def test_u25_only_new_content_is_embedded() -> None:
     caching = CachingEmbedder(inner)
     bank = MemoryBank.from_memories(facts(), caching, HashingEmbedder(32).embed([fact.text for fact in facts()]))
     assert inner.texts == []
-    fork = bank.fork()
+    fork, other = bank.fork(), bank.fork()
     fork.delete("m1")
     fork.create("Oscar is a guinea pig.")
-    bank.fork().create("Oscar is a guinea pig.")
+    other.create("Oscar is a guinea pig.")
     fork.update("m2", "Melanie painted a sunset.")
-    assert inner.texts == ["Oscar is a guinea pig.", "Melanie painted a sunset. (8 May, 2023)"]
+    written = ["Oscar is a guinea pig.", "Melanie painted a sunset. (8 May, 2023)"]
+    for _ in range(2):
+        fork.search("guinea pig")
+        other.search("guinea pig")
+        fork.fork().sample(2, "diverse")
+    assert sorted(inner.texts) == sorted([*written, "guinea pig"])
+
+
+def test_u25_a_write_embeds_nothing_and_the_next_search_all_that_is_left_of_it() -> None:
+    inner = CountingEmbedder()
+    bank = MemoryBank.from_memories([], inner)
+    for number in range(20):
+        bank.create(f"fact {number}")
+    bank.update("m3", "overwritten")
+    bank.update("m3", "twice")
+    bank.delete("m4")
+    bank.merge(["m1", "m2"], "concatenate")
+    digest = bank.digest()
+    assert len(bank) == len(list(bank)) == 18
+    assert bank.get("m3").content == "twice"
+    assert [memory.id for memory in bank.sample(1, "recent")] == ["m21"]
+    assert len(bank.sample(2, "random", seed=1)) == 2
+    assert inner.texts == []
+
+    view = bank.snapshot()
+    bank.create("after the snapshot")
+    assert [hit.score for hit in view.search("twice", top_k=1)] == [1.0]
+    assert sorted(inner.texts) == sorted(["twice", *(memory.text for memory in view)])
+    inner.texts.clear()
+    assert view.search("twice", top_k=1)[0].id == "m3"
+    assert inner.texts == ["twice"]
+    assert view.digest() == digest
+
+
+def test_banks_find_the_same_whenever_their_content_was_embedded() -> None:
+    edits = [
+        Operation("create", {"content": "Oscar is a guinea pig."}),
+        Operation("update", {"memory_id": "m2", "content": "Melanie painted a sunset."}),
+        Operation("delete", {"memory_id": "m8"}),
+        Operation("split", {"memory_id": "m7", "split_criteria": "temporal"}),
+        Operation("delete", {"memory_id": "m3"}),
+        Operation("put", {"memory_id": "m9", "content": "A sunset over the lake.", "memory_type": "semantic"}),
+        Operation("create", {"content": "Oscar eats hay."}),
+    ]
+    start = MemoryBank.from_memories(facts(), HashingEmbedder(48))
+    start.create("Caroline met Ben in 2019. They went to Oslo in 2021.")
+    late = start.fork()
+    eager = {every: start.fork() for every in (1, 2, 3)}
+    for number, edit in enumerate(edits):
+        late.apply(edit)
+        for every, bank in eager.items():
+            bank.apply(edit)
+            if number % every == 0:
+                bank.search("Oscar")
+    for bank in eager.values():
+        assert bank.digest() == late.digest()
+        for ranking in ("cosine", "hybrid"):
+            assert bank.search("sunset over Oslo", top_k=99, ranking=ranking) == late.fork().search(
+                "sunset over Oslo", top_k=99, ranking=ranking
+            )
+        assert bank.sample(4, "diverse", seed=2) == late.fork().sample(4, "diverse", seed=2)
+
+
+@pytest.mark.parametrize("read", [lambda bank: bank.search("guinea pig"), lambda bank: bank.sample(9, "diverse")])
+def test_an_embedder_that_fails_at_a_read_changes_nothing_and_is_asked_again(
+    bank: MemoryBank, monkeypatch: pytest.MonkeyPatch, read: Callable[[MemoryBank], object]
+) -> None:
+    bank.search("guinea pig")  # so that the query itself is in the cache
+    expected = bank.fork()
+    for one in (bank, expected):
+        one.create("Oscar is a guinea pig.")
+        one.merge(["m1", "m2"], "concatenate")
+    before, journal = bank.digest(), bank.journal
+
+    def fail(texts: list[str]) -> None:
+        raise OSError("embedder is gone")
+
+    assert isinstance(bank.embedder, CachingEmbedder)
+    with monkeypatch.context() as broken:
+        broken.setattr(bank.embedder.inner, "embed", fail)
+        for _ in range(2):
+            with pytest.raises(OSError, match="gone"):
+                read(bank)
+        bank.update("m3", "a write needs no embedder")
+        bank.update("m3", facts()[2].content)
+    assert bank.digest() == before
+    assert bank.journal[: len(journal)] == journal
+    assert read(bank) == read(expected)
 
 
 def test_u25_the_cache_forgets_the_oldest_unused_text_first() -> None:
@@ -128,31 +216,33 @@ def test_vectors_that_the_caller_computed_are_used(bank: MemoryBank) -> None:
     caching = bank.embedder
     assert isinstance(caching, CachingEmbedder)
     before = caching.computed
-    vectors = {}
     for operation in (
         Operation("create", {"content": "Oscar is a guinea pig."}),
         Operation("update", {"memory_id": "m2", "content": "Melanie painted a sunset."}),
-        Operation("merge", {"memory_ids": ["m1", "m2"], "strategy": "summarize"}),
-        Operation("split", {"memory_id": "m8", "split_criteria": "temporal"}),
-        Operation("search", {"query": "guinea pig"}),
+        Operation("delete", {"memory_id": "m3"}),
+        Operation("sample", {}),
     ):
-        texts = bank.texts_to_embed(operation)
-        assert texts
-        vectors = dict(zip(texts, HashingEmbedder().embed(texts), strict=True))
-        bank.apply(operation, vectors)
-    assert bank.texts_to_embed(Operation("delete", {"memory_id": "m9"})) == []
-    assert bank.texts_to_embed(Operation("sample", {})) == []
+        assert bank.texts_to_embed(operation) == []
+        bank.apply(operation)
+    written = ["Oscar is a guinea pig.", "Melanie painted a sunset. (8 May, 2023)"]
+    assert bank.texts_to_embed(Operation("sample", {"strategy": "diverse"})) == written
+    search = Operation("search", {"query": "guinea pig"})
+    texts = bank.texts_to_embed(search)
+    assert texts == ["guinea pig", *written]
+    (best, *_) = bank.apply(search, dict(zip(texts, HashingEmbedder().embed(texts), strict=True)))
+    assert best.content == "Oscar is a guinea pig."
+    assert bank.texts_to_embed(search) == ["guinea pig"]
     assert caching.computed == before
-    assert bank.search("guinea pig")[0].content == "Oscar is a guinea pig."
 
 
 @pytest.mark.parametrize("wrong", [np.ones(256, np.float32), np.ones(3, np.float32), np.full(256, np.nan, np.float32)])
 def test_a_vector_that_does_not_fit_changes_nothing(bank: MemoryBank, wrong: np.ndarray) -> None:
+    bank.create("new")
     before = bank.digest()
-    with pytest.raises(FieldError):
-        bank.apply(Operation("create", {"content": "new"}), {"new": wrong})
+    with pytest.raises(FieldError, match="vectors"):
+        bank.apply(Operation("search", {"query": "new"}), {"new": wrong})
     assert bank.digest() == before
-    assert bank.journal == []
+    assert bank.search("new")[0].content == "new"
 
 
 def test_make_embedder_knows_its_names() -> None:

@@ -146,19 +146,6 @@ def test_a_refused_edit_leaves_no_trace(
     assert len(str(error.value)) < 350
 
 
-def test_a_failing_embedder_leaves_no_trace(bank: MemoryBank, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = bank.digest()
-
-    def fail(texts: list[str]) -> None:
-        raise OSError("embedder is gone")
-
-    monkeypatch.setattr(bank.embedder, "embed", fail)
-    with pytest.raises(OSError, match="gone"):
-        bank.merge(["m1", "m2"], "concatenate")
-    assert bank.digest() == before
-    assert bank.journal == []
-
-
 @pytest.mark.parametrize(
     ("record", "field"),
     [
@@ -186,6 +173,10 @@ def test_an_operation_is_a_json_record_of_its_own() -> None:
     metadata["tags"].append("b")
     assert operation.arguments == {"content": "x", "metadata": {"tags": ["a"]}}
     assert Operation.from_json(json.loads(json.dumps(operation.to_json()))) == operation
+    plain = {"memory_id": "m1", "content": "x", "source": None}
+    operation = Operation("update", plain)
+    plain["content"] = "changed afterwards"
+    assert operation.arguments == {"memory_id": "m1", "content": "x"}
     assert operation.is_mutation
     assert not Operation("search", {"query": "x"}).is_mutation
 
