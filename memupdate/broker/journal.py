@@ -1,60 +1,34 @@
-"""Records on disk before they are acknowledged: JSON lines that are only ever appended to.
-
-A journal is a directory with one file ``{generation}.jsonl``. A line is
-``{"crc":"…","n":number,"b":batch,"record":{…}}``: the CRC-32 of everything behind it, the record's number (they count
-from 0 without a gap), and the number of the first record that was written in the same batch. So reading can tell a
-write that a crash has torn, which nobody was told of, from damage to what was acknowledged:
-
-- a bad line with nothing behind it but lines of its own batch is torn: it goes, and the file is cut there;
-- a bad line with a later batch behind it is damage, and an error. No earlier record is ever dropped.
-"""
+"""Records on disk before they are acknowledged: JSON lines that are only ever appended to (``journal_file``)."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
 import threading
-import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from memupdate.errors import DataError, MemupdateError
+from memupdate.broker.journal_file import (
+    HEADER,
+    JournalError,
+    Record,
+    encoded,
+    encoded_line,
+    good_lines,
+    locked,
+    newest_generation,
+    sync_folder,
+    write_all,
+    write_generation,
+)
+from memupdate.errors import DataError
+
+__all__ = ["Journal", "JournalError", "Record", "check_written", "erase"]
 
 logger = logging.getLogger(__name__)
-
-Record = Mapping[str, Any]
-
-_HEADER = {"format": 1}
-_HEAD = b'{"crc":"'
-_CHECKED_FROM = len(_HEAD) + 8 + len(b'",')  # the CRC is eight hex digits
-_RECORD = b'"record":'
-_LOCK_RETRY_S = 0.05
-
-
-class JournalError(MemupdateError):
-    """The journal could not be written; what should have been in it did not happen.
-
-    Attributes:
-        path: file or directory.
-        problem: the operating system's reason.
-    """
-
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(path, problem)
-        self.path = path
-        self.problem = problem
-
-    def __str__(self) -> str:
-        return (
-            f"journal_dir: cannot write {self.path}: {self.problem}; the bank stays as it was; allowed: a directory of "
-            "this process alone, writable, on a disk with room"
-        )
 
 
 class _Batch:
@@ -89,8 +63,8 @@ class Journal:
         self._closed = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(folder / "lock", lock_wait_s)
-            self._path = _newest(folder)
+            self._lock = locked(folder / "lock", lock_wait_s)
+            self._path = newest_generation(folder)
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
         except OSError as error:
             raise JournalError(str(folder), error.strerror or str(error)) from error
@@ -111,12 +85,12 @@ class Journal:
             DataError: a record is damaged; names file and line.
             JournalError: a torn record could not be cut off.
         """
-        for end, number, body in _lines(self._path):
+        for end, number, body in good_lines(self._path):
             record = json.loads(body)
             if number:
                 yield record
-            elif record != _HEADER:
-                raise DataError(f"{self._path}:1: expected the header {_HEADER}, found {record}")
+            elif record != HEADER:
+                raise DataError(f"{self._path}:1: expected the header {HEADER}, found {record}")
             self._next += 1
             self._size = end
         torn = self._path.stat().st_size - self._size
@@ -151,7 +125,7 @@ class Journal:
         Raises:
             JournalError: the journal is closed.
         """
-        body = _encoded(record)
+        body = encoded(record)
         with self._collects:
             if self._closed:
                 raise JournalError(str(self.folder), "this broker was stopped")
@@ -202,9 +176,9 @@ class Journal:
     def _write(self, bodies: Sequence[bytes]) -> None:
         if self._torn:
             self._cut()
-        lines = b"".join(_line(self._next + place, self._next, body) for place, body in enumerate(bodies))
+        lines = b"".join(encoded_line(self._next + place, self._next, body) for place, body in enumerate(bodies))
         try:
-            _write_all(self._file, lines)
+            write_all(self._file, lines)
             os.fdatasync(self._file)
         except OSError as error:
             self._torn = True
@@ -236,17 +210,17 @@ class Journal:
         old, old_file = self._path, self._file
         target = self.folder / f"{int(old.stem) + 1:08d}.jsonl"
         try:
-            count, size = _write_generation(target, chosen)
+            count, size = write_generation(target, chosen)
             self._file = os.open(target, os.O_WRONLY | os.O_APPEND)
             self._path, self._next, self._size = target, count, size
             os.close(old_file)
             old.unlink()
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except OSError as error:
             raise JournalError(str(target), error.strerror or str(error)) from error
 
     def _bodies(self) -> Iterator[bytes]:
-        lines = _lines(self._path)
+        lines = good_lines(self._path)
         next(lines)  # the header
         return (body for _, _, body in lines)
 
@@ -275,119 +249,12 @@ def erase(folder: Path, lock_wait_s: float = 10.0) -> None:
     if not folder.is_dir():
         return
     try:
-        lock = _locked(folder / "lock", lock_wait_s)
+        lock = locked(folder / "lock", lock_wait_s)
         try:
             for path in [*folder.glob("*.jsonl"), *folder.glob("*.new")]:
                 path.unlink()
-            _sync_folder(folder)
+            sync_folder(folder)
         finally:
             os.close(lock)
     except OSError as error:
         raise JournalError(str(folder), error.strerror or str(error)) from error
-
-
-def _locked(path: Path, wait_s: float) -> int:
-    """A descriptor that holds the lock until it is closed, which the end of the process does too."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock
-        except BlockingIOError as error:
-            if time.monotonic() + _LOCK_RETRY_S > deadline:
-                os.close(lock)
-                raise JournalError(str(path.parent), "another process holds this journal") from error
-            time.sleep(_LOCK_RETRY_S)
-        except OSError:
-            os.close(lock)
-            raise
-
-
-def _newest(folder: Path) -> Path:
-    """The file of the newest generation, made if there is none; what an interrupted compaction left is removed."""
-    for unfinished in folder.glob("*.new"):
-        unfinished.unlink()
-    generations = sorted(folder.glob("*.jsonl"))
-    if not generations:
-        first = folder / f"{1:08d}.jsonl"
-        _write_generation(first, [])
-        return first
-    for old in generations[:-1]:  # a generation has its name from the moment it is whole
-        old.unlink()
-    return generations[-1]
-
-
-def _write_generation(path: Path, bodies: Iterable[bytes]) -> tuple[int, int]:
-    """Writes a file with a header and these records, whole or not at all; returns its numbers of records and bytes."""
-    unfinished = path.with_suffix(".new")
-    file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        number, size = 0, 0
-        for body in (_encoded(_HEADER), *bodies):
-            line = _line(number, number, body)
-            _write_all(file, line)
-            number, size = number + 1, size + len(line)
-        os.fsync(file)
-    except OSError:
-        unfinished.unlink()  # a full disk has no room for it
-        raise
-    finally:
-        os.close(file)
-    unfinished.rename(path)
-    _sync_folder(path.parent)
-    return number, size
-
-
-def _write_all(file: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _encoded(record: Record) -> bytes:
-    return json.dumps(record, allow_nan=False, separators=(",", ":")).encode()
-
-
-def _line(number: int, batch: int, body: bytes) -> bytes:
-    checked = b'"n":%d,"b":%d,%s%s}' % (number, batch, _RECORD, body)
-    return b'%s%08x",%s\n' % (_HEAD, zlib.crc32(checked), checked)
-
-
-def _parsed(line: bytes) -> tuple[int, int, bytes] | None:
-    """Number, batch and record's body of a line; None for one that is not whole."""
-    checked = line[_CHECKED_FROM:-1]
-    if line[-1:] != b"\n" or line[:_CHECKED_FROM] != b'%s%08x",' % (_HEAD, zlib.crc32(checked)):
-        return None
-    numbers, _, body = checked.partition(_RECORD)
-    fields = json.loads(b"{%s}" % numbers[:-1])
-    return fields["n"], fields["b"], body[:-1]
-
-
-def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Of each good line the offset of its end, its number and its record's body."""
-    end = 0
-    with path.open("rb") as file:
-        for expected, line in enumerate(file):
-            parsed = _parsed(line)
-            if parsed is None or parsed[0] != expected:
-                _check_torn(path, expected, [line, *file])
-                return
-            end += len(line)
-            yield end, expected, parsed[2]
-    if end == 0:
-        raise DataError(f"{path}:1: expected a journal's header, found an empty file")
-
-
-def _check_torn(path: Path, expected: int, rest: Sequence[bytes]) -> None:
-    later = any(parsed is not None and parsed[1] > expected for parsed in map(_parsed, rest))
-    if later or expected == 0:
-        raise DataError(f"{path}:{expected + 1}: expected record {expected} of a journal with its CRC, found damage")

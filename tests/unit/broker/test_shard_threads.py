@@ -117,7 +117,7 @@ def test_a_turn_that_cannot_be_written_is_undone_for_every_thread(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as full, ThreadPoolExecutor(THREADS) as pool:
-        full.setattr("memupdate.broker.journal._write_all", refuse)
+        full.setattr("memupdate.broker.journal.write_all", refuse)
         turns = [pool.submit(run, shard, name, create("too much")) for name in names]
         errors = [turn.exception(timeout=10) for turn in turns]
     assert all(isinstance(error, JournalError) and "No space left" in str(error) for error in errors)
