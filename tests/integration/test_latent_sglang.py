@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("served")
-    model = tiny_memgen(max_inference_aug_num=3, base={"head_dim": 16, "max_position_embeddings": 512})
+    with serving(tmp_path_factory.mktemp("served"), "qwen3") as started:
+        yield started
+
+
+@contextmanager
+def serving(folder: Path, kind: str) -> Iterator[Server]:
+    model = tiny_memgen(kind=kind, max_inference_aug_num=3, base={"head_dim": 16, "max_position_embeddings": 512})
     export_for_sglang(model, folder)
     port = free_port()
     command = f"""{sys.executable} -m sglang.launch_server --model-path {folder} --skip-tokenizer-init --device cpu
@@ -156,6 +162,19 @@ def test_log_probs_are_the_trainers(server: Server, mode: str, temperature: floa
     assert (sum(blocks) > len(texts)) if mode != "never" else not any(blocks)
     assert all(len(row.text_ids) == 40 for row in traffic.rows)
     assert largest_difference(server.model, traffic.rows, temperature, mode) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+def test_other_bases(kind: str, tmp_path: Path) -> None:
+    """G43: the classes of the other architectures: log-probs, and tokens and decisions where they are greedy."""
+    texts = prompts(tuple(8 + 2 * row for row in range(6)), seed=2)
+    with serving(tmp_path, kind) as started:
+        drawn = serve(started, texts, max_new_tokens=40).rows
+        greedy = serve(started, texts, max_new_tokens=20, temperature=0.0).rows
+        assert sum(row.blocks for row in drawn) > 0
+        assert largest_difference(started.model, drawn, 1.0, "learned") < 1e-5
+        expected = started.model.generate(texts, max_new_tokens=20, sampling=SamplingSettings(temperature=0)).rows
+        assert [row.response_ids for row in greedy] == [row.response_ids for row in expected]
 
 
 def test_greedy_responses_are_the_engines(server: Server) -> None:
