@@ -10,6 +10,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +152,15 @@ def penalised(questions: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("penalised")
     problems = [{"question": f"What is {n} and {n}?", "answer": f"{n} and {n} is\n#### {2 * n}"} for n in range(16)]
     train_file = write_lines(folder / "train.jsonl", problems)
-    found = {}
-    for weight in (0.0, 1.0):
-        found[weight] = folder / str(weight)
-        options = {**questions, "dataset.train_file": train_file, "run.stage": "both", "run.grpo.lr.both": 0.02}
+    found = {weight: folder / str(weight) for weight in (0.0, 1.0)}
+    options = {**questions, "dataset.train_file": train_file, "run.stage": "both", "run.grpo.lr.both": 0.02}
+
+    def train(weight: float) -> None:
         penalty = {"run.grpo.invocation_penalty": weight, "run.output_dir": found[weight]}
         script("trigger_train.sh", "gsm8k", options | penalty)
+
+    with ThreadPoolExecutor() as pool:  # they mostly wait for processes to start
+        list(pool.map(train, found))
     return found
 
 
