@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -182,9 +183,12 @@ def measure_training(quick: bool, rounds: int, threads: int) -> dict[str, Any]:
             times[variant].append(timed(step)[0])
     seconds = {variant: min(found[1:] or found) for variant, found in times.items()}
     memory = {}
+    # glibc would keep freed tensors, some more in one process than in the next; so they go back at once.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     for variant in TRAINING:
         command = [sys.executable, __file__, "--memory-of", variant, "--threads", str(threads)]
-        done = subprocess.run([*command, *(["--quick"] if quick else [])], capture_output=True, text=True, check=True)
+        command += ["--quick"] if quick else []
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         memory[variant] = float(done.stdout)
     return {
         "length": training_row(quick)[0].shape[1],
