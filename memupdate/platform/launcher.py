@@ -52,7 +52,8 @@ class PlatformTaskRunner(_TaskRunner):
             self.finish()
             succeeded = True
         finally:
-            tracking = getattr(self.trainer, "logger", None)
+            # There may be no trainer: its own error is the one to see.
+            tracking = getattr(getattr(self, "trainer", None), "logger", None)
             if tracking is not None:
                 tracking.finish(exit_code=0 if succeeded else 1)
             tq.close()
