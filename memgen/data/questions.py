@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from memgen.data.examples import Example
-from memupdate.errors import DataError
+from memgen.data.tables import read_table, write_table
 
 _MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
 SCHEMA = pa.schema([("messages", pa.list_(_MESSAGE)), ("reference", pa.string())])
@@ -31,10 +30,7 @@ def questions_of(examples: Iterable[Example]) -> list[Question]:
 
 def write_questions(path: Path, questions: Sequence[Question]) -> None:
     """Writes questions as parquet, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(pa.Table.from_pylist([asdict(question) for question in questions], schema=SCHEMA), partial)
-    partial.replace(path)
+    write_table(path, questions, SCHEMA)
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -43,8 +39,4 @@ def read_questions(path: Path) -> list[Question]:
     Raises:
         DataError: no such file, or other columns.
     """
-    try:
-        table = pq.read_table(path, schema=SCHEMA)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected questions: {error}") from error
-    return [Question(**row) for row in table.to_pylist()]
+    return [Question(**row) for row in read_table(path, SCHEMA, "questions")]

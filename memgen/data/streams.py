@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from memgen.data.examples import Example
+from memgen.data.tables import read_table, write_table
 from memgen.stream import Segment, StreamRules
 from memupdate.errors import DataError, FieldError
 
@@ -111,13 +111,7 @@ def weave_examples(
 
 def write_rows(path: Path, rows: Sequence[WovenRow]) -> None:
     """Writes rows as parquet, whole or not at all."""
-    table = pa.table(
-        {"input_ids": [row.input_ids for row in rows], "loss_mask": [row.loss_mask for row in rows]}, schema=SCHEMA
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(table, partial)
-    partial.replace(path)
+    write_table(path, rows, SCHEMA)
 
 
 def read_rows(path: Path) -> list[WovenRow]:
@@ -126,11 +120,7 @@ def read_rows(path: Path) -> list[WovenRow]:
     Raises:
         DataError: no such file, or other columns.
     """
-    try:
-        table = pq.read_table(path, schema=SCHEMA)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected woven streams: {error}") from error
-    return [WovenRow(**row) for row in table.to_pylist()]
+    return [WovenRow(**row) for row in read_table(path, SCHEMA, "woven streams")]
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:
