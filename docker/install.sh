@@ -24,12 +24,15 @@ install_into() { # install_into VENV run|test
   python=$(find_python)
   echo "installing into $venv (once; 2 to 4 minutes with a fast network)" >&2
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-  local pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps)
+  local pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --no-compile)
   # Exact pins without dependency resolution: what is installed is what the lock says. torch comes first so that a CPU
   # build that the index or a wheel folder offers (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS) is taken and then kept.
   "${pip[@]}" "$(grep -h '^torch==' "${locks[0]}")"
   local lock
   for lock in "${locks[@]}"; do "${pip[@]}" -r "$lock"; done
+  # pip would compile one file after another, half of the installation's time. A file for another Python (torch has one)
+  # fails here as it does there; nothing but speed depends on it.
+  "$venv/bin/python" -m compileall -q -q -j 0 "$venv/lib" || true
   "${pip[@]}" --no-build-isolation -e .
   echo "$wanted" >"$stamp"
 }

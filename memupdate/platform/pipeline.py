@@ -28,6 +28,15 @@ logger = logging.getLogger(__name__)
 # Of the warm start, one thread each, on any machine: faster than one process with two threads, and the policy that
 # comes out does not depend on the number of cores.
 SFT_PROCESSES = 2
+# Of the warm start. Without malloc's settings every step gives its memory back to the system and pays for fresh pages,
+# a sixth of its time.
+SFT_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "MALLOC_TRIM_THRESHOLD_": "-1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 2**30),
+    "MALLOC_TOP_PAD_": str(64 * 2**20),
+}
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -151,7 +160,7 @@ def warm_start(folder: Path, settings: PolicySettings) -> Path:
     run_stage(
         command,
         folder / "warm_start.log",
-        {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+        SFT_ENVIRONMENT,
         SFTProgress(folder / "warm_start.log", settings.steps, "warm start"),
     )
     [saved] = (folder / "sft").glob("global_step_*/huggingface")
