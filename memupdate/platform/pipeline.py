@@ -112,9 +112,7 @@ def prepare_data(job: Job) -> Path:
 def prepare_policy(job: Job, data_dir: Path) -> Path:
     """Makes and warm-starts the tiny policy once per corpus, settings and code; returns the model's folder."""
     settings = job.policy
-    made_by = source_digest("policy", "memory", "tools")
-    key = content_key({"code": made_by, "data": data_dir.name, **settings.to_dict()})
-    target = job.runs / "shared" / f"policy-{key}"
+    target = job.runs / "shared" / f"policy-{policy_key(data_dir, settings)}"
     if (target / "model" / "config.json").is_file():
         return target / "model"
     partial = target.with_name(target.name + ".partial")
@@ -128,6 +126,15 @@ def prepare_policy(job: Job, data_dir: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     return target / "model"
+
+
+def policy_key(data_dir: Path, settings: PolicySettings) -> str:
+    """Names what a warm-started policy is made from: the corpus, the settings, the code and the trainer's config."""
+    made_by = {
+        "code": source_digest("policy", "memory", "tools"),
+        "warm_start": file_digest(run_config.CONFIGS / "warm_start.yaml"),
+    }
+    return content_key({**made_by, "data": data_dir.name, **settings.to_dict()})
 
 
 def warm_start(folder: Path, settings: PolicySettings) -> Path:

@@ -42,6 +42,16 @@ def test_a_change_of_code_makes_another_cache_key(tmp_path: Path) -> None:
     assert pipeline.source_digest("one", root=tmp_path) != first
 
 
+def test_a_change_of_the_warm_starts_config_makes_another_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = pipeline.policy_key(tmp_path, PolicySettings())
+    changed = tmp_path / "warm_start.yaml"
+    changed.write_text((run_config.CONFIGS / "warm_start.yaml").read_text().replace("clip_grad: 1.0", "clip_grad: 0.5"))
+    monkeypatch.setattr(run_config, "CONFIGS", tmp_path)
+    assert pipeline.policy_key(tmp_path, PolicySettings()) != key
+
+
 def test_a_batch_that_the_warm_starts_processes_cannot_share_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FieldError, match=r"policy\.batch_size.*a multiple of 2"):
         pipeline.warm_start(tmp_path, PolicySettings(batch_size=7))
