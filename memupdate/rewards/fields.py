@@ -44,6 +44,12 @@ def check_positive_number(field: str, value: object) -> None:
         raise FieldError(field, value, "a finite number above 0")
 
 
+def check_number_from_zero(field: str, value: object) -> None:
+    """Raise FieldError unless ``value`` is a finite number of at least 0."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not (math.isfinite(value) and value >= 0):
+        raise FieldError(field, value, "a finite number of at least 0")
+
+
 def check_bool(field: str, value: object) -> None:
     """Raise FieldError unless ``value`` is true or false."""
     if not isinstance(value, bool):

@@ -21,7 +21,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from memupdate.errors import FieldError
-from memupdate.rewards.fields import build_options, check_choice, check_positive_int, check_positive_number
+from memupdate.rewards.fields import (
+    build_options,
+    check_choice,
+    check_number_from_zero,
+    check_positive_int,
+    check_positive_number,
+)
 from memupdate.rewards.scorers import (
     ABSTENTION_CATEGORY,
     NO_SIGNAL,
@@ -52,6 +58,8 @@ class RewardConfig:
         cap_mode: ``relative`` (cap times the bank's starting size) or ``absolute`` (a number of memories). None takes
             the formula's own: relative for ``monotone``, absolute for ``product``; set after construction.
         cap: the bank size above which size_factor falls. None takes 1.0 relative, 100 absolute; set after construction.
+        call_penalty: taken off what the policy is trained on, for each malformed or unknown call. The reward itself,
+            which is logged and reported, has no part of it.
     """
 
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
@@ -59,6 +67,7 @@ class RewardConfig:
     formula: str = "monotone"
     cap_mode: str | None = None
     cap: float | None = None
+    call_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scorer", ScorerConfig.parse(self.scorer))
@@ -70,6 +79,7 @@ class RewardConfig:
         if self.cap is None:
             object.__setattr__(self, "cap", DEFAULT_CAPS[str(self.cap_mode)])
         check_positive_number("reward.cap", self.cap)
+        check_number_from_zero("reward.call_penalty", self.call_penalty)
 
     @classmethod
     def original(cls, scorer: ScorerConfig | None = None) -> RewardConfig:

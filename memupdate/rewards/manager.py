@@ -65,7 +65,8 @@ class MemoryRewardManager(RewardManagerBase):
         Returns:
             ``reward_score``, and ``reward_extra_info``: floats with the same keys for every trajectory (the reward's
             parts, ``reward_error`` 0 or 1, ``category``, and the trajectory's counts). A trajectory that could not be
-            scored has reward -0.1 and ``reward_error`` 1; no other one is affected.
+            scored has reward -0.1 and ``reward_error`` 1; no other one is affected. ``reward_score``, which GRPO
+            trains on, is the reward without ``call_penalty`` for each malformed or unknown call.
         """
         row = data[-1].non_tensor_batch
         extra_info: Mapping[str, Any] = row.get("extra_info") or {}
@@ -73,8 +74,10 @@ class MemoryRewardManager(RewardManagerBase):
         outcome = await self.guard.run_async(
             str(reported.get("namespace")), lambda: self._score(reported.get("namespace"), extra_info)
         )
-        info = {**outcome.to_dict(), **counts_in(reported), "category": float(extra_info.get("category") or 0)}
-        return {"reward_score": outcome.reward, "reward_extra_info": info}
+        counts = counts_in(reported)
+        info = {**outcome.to_dict(), **counts, "category": float(extra_info.get("category") or 0)}
+        penalty = self.reward_config.call_penalty * (counts["malformed_calls"] + counts["unknown_calls"])
+        return {"reward_score": outcome.reward - penalty, "reward_extra_info": info}
 
     async def _score(self, namespace: Any, extra_info: Mapping[str, Any]) -> RewardParts:
         if not isinstance(namespace, str):

@@ -46,11 +46,11 @@ class Desk:
         return await self.manager.run_single(rows(*namespaces, **extra_info))
 
 
-def rows(*namespaces: str, **changes: Any) -> DataProto:
+def rows(*namespaces: str, counts: TrajectoryCounts | None = None, **changes: Any) -> DataProto:
     """What ``AgentLoopWorker._compute_score`` sends: a row for each segment of one trajectory."""
     n = len(namespaces)
     extra_info = {"question": QUESTION, "answer": ANSWER, "category": 4} | changes
-    fields = [{"namespace": namespace, **TrajectoryCounts(turns=5).to_fields()} for namespace in namespaces]
+    fields = [{"namespace": namespace, **(counts or TrajectoryCounts(turns=5)).to_fields()} for namespace in namespaces]
     return DataProto(
         batch=TensorDict({"responses": torch.zeros(n, 2, dtype=torch.int64)}, batch_size=n),
         non_tensor_batch={
@@ -116,6 +116,20 @@ def test_u32_the_configured_cap_counts(desk: Callable[..., Desk]) -> None:
         return await made.score("t1")
 
     assert asyncio.run(scenario())["reward_extra_info"]["size_factor"] == 1.0
+
+
+def test_a_call_that_cannot_be_read_costs_training_score_and_no_reward(desk: Callable[..., Desk]) -> None:
+    wrong = TrajectoryCounts(turns=5, malformed_calls=3, unknown_calls=1, ignored_calls=7)
+
+    async def scenario(penalty: float) -> dict[str, Any]:
+        made = desk(call_penalty=penalty)
+        await made.trajectory("t1", ADD)
+        return await made.manager.run_single(rows("t1", counts=wrong))
+
+    for penalty in (0.0, 0.05):
+        scored = asyncio.run(scenario(penalty))
+        assert scored["reward_extra_info"]["reward"] == pytest.approx(0.9 * 2 / 3)
+        assert scored["reward_score"] == pytest.approx(0.9 * 2 / 3 - 4 * penalty)
 
 
 def test_u33_an_error_costs_its_own_item_and_is_counted(

@@ -256,6 +256,8 @@ def test_an_empty_starting_bank_is_well_defined() -> None:
         ({"top_k": 2.0}, "reward.top_k"),
         ({"formula": "sum"}, "reward.formula"),
         ({"cap_mode": "soft"}, "reward.cap_mode"),
+        ({"call_penalty": -0.1}, "reward.call_penalty"),
+        ({"call_penalty": float("inf")}, "reward.call_penalty"),
         ({"cap": 0}, "reward.cap"),
         ({"cap": -1.0}, "reward.cap"),
         ({"cap": math.nan}, "reward.cap"),
