@@ -1,6 +1,17 @@
 """MemGen: latent memory for a frozen language model. A weaver writes latents into its stream, a trigger says when."""
 
-from memgen.model import MemGenConfig, MemGenModel, MemGenTrigger, MemGenWeaver
-from memgen.runner import MemGenRunner
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memgen.model import MemGenConfig, MemGenModel, MemGenTrigger, MemGenWeaver
+    from memgen.runner import MemGenRunner
 
 __all__ = ["MemGenConfig", "MemGenModel", "MemGenRunner", "MemGenTrigger", "MemGenWeaver"]
+
+
+def __getattr__(name: str) -> object:
+    # On use: torch takes seconds to load, and a command with a wrong setting answers before that.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("memgen.runner" if name == "MemGenRunner" else "memgen.model"), name)

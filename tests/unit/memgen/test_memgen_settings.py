@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,10 +118,13 @@ def test_g34_wrong_input_ends_with_exit_code_2(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("command", [["main.py"], ["-m", "memgen.cli", "train"]])
 def test_g34_every_entry_point_refuses_alike(command: list[str]) -> None:
+    """And before torch is loaded, which takes seconds."""
     arguments = ["--cfg-path", str(CONFIGS / "gsm8k.yaml"), "--options", "run.sft.epoch", "3"]
-    done = subprocess.run([sys.executable, *command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-X", "importtime", *command, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "run.sft.epoch: got 3; allowed: keys of run.sft: epochs" in done.stderr
+    assert not re.search(r"\| +torch$", done.stderr, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["weaver_train.sh", "trigger_train.sh", "eval.sh"])
