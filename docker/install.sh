@@ -22,7 +22,7 @@ install_into() { # install_into VENV run|test
   stamp=$venv/installed-$purpose
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then return; fi
   python=$(find_python)
-  echo "installing into $venv (once; 2 to 4 minutes with a fast network)" >&2
+  echo "installing into $venv (once; about two minutes with a fast network)" >&2
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
   local pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --no-compile)
   # Exact pins without dependency resolution: what is installed is what the lock says. torch comes first so that a CPU
