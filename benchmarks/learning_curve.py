@@ -25,8 +25,8 @@ import matplotlib.pyplot as plt
 
 from memupdate.evaluation import report
 from memupdate.evaluation.intervals import Interval, cluster_bootstrap
-from memupdate.platform import pipeline
 from memupdate.policy import PolicySettings
+from memupdate.run import pipeline
 
 logger = logging.getLogger(__name__)
 

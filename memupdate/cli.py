@@ -15,8 +15,8 @@ from memupdate.errors import MemupdateError
 
 
 def _job(options: argparse.Namespace) -> Any:
-    from memupdate.platform.pipeline import Job
     from memupdate.policy import PolicySettings
+    from memupdate.run.pipeline import Job
 
     locomo = options.locomo or (Path(os.environ["LOCOMO_JSON"]) if os.environ.get("LOCOMO_JSON") else None)
     policy = PolicySettings.parse(options.policy)
@@ -26,7 +26,7 @@ def _job(options: argparse.Namespace) -> Any:
 def run(options: argparse.Namespace) -> int:
     """The whole job; with ``--dry-run`` its config only."""
     from memupdate.platform import config as run_config
-    from memupdate.platform import pipeline
+    from memupdate.run import pipeline
 
     job = _job(options)
     if options.dry_run:
@@ -69,7 +69,7 @@ def make_policy(options: argparse.Namespace) -> int:
 
 def doctor(options: argparse.Namespace) -> int:
     """Findings about this machine; 1 on a fault."""
-    from memupdate.platform.doctor import examine
+    from memupdate.run.doctor import examine
 
     healthy = True
     for finding in examine(options.profile):

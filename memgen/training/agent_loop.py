@@ -14,8 +14,8 @@ from memgen.model.prompts import turn_of
 from memgen.serving import LatentClient, ServerAnswer
 from memgen.training.actions import action_mask
 from memgen.training.invocation import invocation_rate
-from memupdate.agents.seeds import request_seed
 from memupdate.errors import FieldError
+from memupdate.platform.seeds import request_seed
 
 
 @cache
@@ -34,7 +34,7 @@ class ServerRequests:
     """
 
     def __init__(self, server_manager: Any, run_seed: int, step: int, prompt: str, rollout_index: int) -> None:
-        """Names the trajectory; see :func:`memupdate.agents.seeds.request_seed`."""
+        """Names the trajectory; see :func:`memupdate.platform.seeds.request_seed`."""
         self._server_manager = server_manager
         self._trajectory = (run_seed, step, prompt, rollout_index)
         self.versions: list[int] = []

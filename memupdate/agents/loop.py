@@ -13,10 +13,10 @@ from verl.experimental.agent_loop.tool_parser import FunctionCall
 from verl.tools.schemas import ToolResponse
 
 from memupdate.agents.parser import EXAMPLE, MALFORMED_CALL
-from memupdate.agents.seeds import request_seed
 from memupdate.agents.token_limit import TokenLimit, defuse_special_tokens
 from memupdate.broker import MemoryStoreManager
 from memupdate.errors import FieldError, MemupdateError
+from memupdate.platform.seeds import request_seed
 from memupdate.tools import TOOLS, MemoryTool, TrajectoryCounts, error_text
 
 logger = logging.getLogger(__name__)

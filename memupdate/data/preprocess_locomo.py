@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from memupdate.data.conversation import Conversation
 from memupdate.data.facts import initial_memories, write_memories
-from memupdate.data.files import new_directory
 from memupdate.data.layout import MANIFEST, MEMORIES, OUTPUTS, SPLITS, memories_path, rows_path
 from memupdate.data.locomo import conversations_or_raise
 from memupdate.data.rows import ROW_SCHEMA, build_row
@@ -33,6 +32,7 @@ from memupdate.data.splits import (
     split_conversations,
 )
 from memupdate.errors import FieldError, MemupdateError
+from memupdate.files import new_directory
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from memupdate.data import synthetic_words as words
-from memupdate.data.files import write_file
 from memupdate.errors import FieldError, MemupdateError
+from memupdate.files import write_output
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         corpus = synthetic_corpus(options.conversations, options.seed)
-        write_file(options.output, json.dumps(corpus, indent=1, ensure_ascii=False) + "\n")
+        write_output(options.output, json.dumps(corpus, indent=1, ensure_ascii=False) + "\n")
     except MemupdateError as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")
         return 2

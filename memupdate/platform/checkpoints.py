@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from memupdate.errors import DataError
+from memupdate.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -33,16 +33,6 @@ class RunState:
     step: int
     rows_drawn: int
     data_seed: int
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that a reader, or a kill, sees the old content or the new one, on disk."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def finish(folder: Path, state: RunState) -> None:

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from memupdate.errors import DataError, FieldError, MemupdateError
+from memupdate.files import CONFIGS
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PROFILES = {"local": "local_memory_grpo", "cluster": "locomo_memory_grpo"}
 # A local run on one rank was seen to take about 5 GiB: trainer, SGLang, Ray and verl's actors. One to spare.
 LOCAL_MEMORY_GIB = 6.0

@@ -72,7 +72,7 @@ class MemoryTaskRunner(PlatformTaskRunner):
         self.broker = start_broker(config.memory, fresh=True)
 
     def make_trainer(self, config: DictConfig) -> Any:
-        from memupdate.platform.memory_trainer import MemoryTrainer
+        from memupdate.run.trainer import MemoryTrainer
 
         return MemoryTrainer(config=config)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memupdate.platform.checkpoints import write_atomically
+from memupdate.files import write_atomically
 
 # verl's file logger opens with "wb": a resumed run would lose what it logged. Ours appends.
 

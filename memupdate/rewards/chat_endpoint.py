@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from memupdate.checks import check_bool, check_positive_number, check_text
 from memupdate.errors import FieldError, MemupdateError
-from memupdate.rewards.fields import check_bool, check_positive_number, check_text
 from memupdate.rewards.reply_cache import ReplyCache, reply_key
 
 if TYPE_CHECKING:

@@ -20,14 +20,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from memupdate.errors import FieldError
-from memupdate.rewards.fields import (
+from memupdate.checks import (
     build_options,
     check_choice,
     check_number_from_zero,
     check_positive_int,
     check_positive_number,
 )
+from memupdate.errors import FieldError
 from memupdate.rewards.scorers import (
     ABSTENTION_CATEGORY,
     NO_SIGNAL,

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from memupdate.checks import build_options, check_positive_int
 from memupdate.errors import FieldError
 from memupdate.evaluation.locomo_score import locomo_score
 from memupdate.rewards.chat_endpoint import ChatEndpoint, check_endpoint_options
-from memupdate.rewards.fields import build_options, check_positive_int
 from memupdate.rewards.prompts import judge_prompt, reader_prompt
 from memupdate.rewards.scorers import ABSTENTION_CATEGORY
 

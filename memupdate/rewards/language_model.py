@@ -10,8 +10,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from memupdate.checks import check_choice, check_text
 from memupdate.errors import FieldError
-from memupdate.rewards.fields import check_choice, check_text
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memupdate.rewards.fields import build_options, check_positive_int
+from memupdate.checks import build_options, check_positive_int
 from memupdate.rewards.language_model import FrozenLanguageModel, check_model_options
 from memupdate.rewards.prompts import reader_prompt
 from memupdate.rewards.scorers import ABSTENTION_CATEGORY, NO_SIGNAL, ScoreItem

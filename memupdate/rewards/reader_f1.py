@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from memupdate.checks import build_options, check_choice, check_positive_int
 from memupdate.evaluation.locomo_score import SINGLE_HOP, locomo_score
 from memupdate.rewards.chat_endpoint import ChatEndpoint, check_endpoint_options
-from memupdate.rewards.fields import build_options, check_choice, check_positive_int
 from memupdate.rewards.language_model import FrozenLanguageModel, check_model_options
 from memupdate.rewards.prompts import reader_prompt
 from memupdate.rewards.scorers import ScoreItem

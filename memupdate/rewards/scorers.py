@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from memupdate.checks import check_choice
 from memupdate.errors import FieldError
-from memupdate.rewards.fields import check_choice
 
 ABSTENTION_CATEGORY = 5
 """LoCoMo's adversarial questions: the memories do not hold the answer, and the right reply says so."""

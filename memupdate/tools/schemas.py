@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from memupdate.errors import DataError
+from memupdate.files import CONFIGS
 
-TOOL_FILE = Path(__file__).resolve().parents[2] / "configs" / "tool_config" / "memory_tools.yaml"
+TOOL_FILE = CONFIGS / "tool_config" / "memory_tools.yaml"
 
 
 def tool_schemas(path: Path = TOOL_FILE) -> list[dict[str, Any]]:

@@ -151,7 +151,7 @@ def test_doctor_reports_one_line_per_finding_and_faults_by_exit_code(capsys: pyt
 
 
 def test_doctor_finds_a_version_that_is_not_the_locks(tmp_path: Path) -> None:
-    from memupdate.platform.doctor import check_versions
+    from memupdate.run.doctor import check_versions
 
     lock = tmp_path / "lock.txt"
     lock.write_text("verl==0.9.1\nray==1.0.0\n")

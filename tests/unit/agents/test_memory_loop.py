@@ -14,9 +14,9 @@ import pytest
 from scripted_stage import ScriptedServer, Stage, row
 
 from memupdate.agents.loop import NamespaceInUseError
-from memupdate.agents.seeds import request_seed
 from memupdate.broker import UnknownNamespaceError
 from memupdate.errors import FieldError
+from memupdate.platform.seeds import request_seed
 from memupdate.tools import TOOLS, TrajectoryCounts
 
 MakeStage = Callable[[], Stage]

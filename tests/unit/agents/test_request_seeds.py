@@ -8,7 +8,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memupdate.agents.seeds import request_seed
+from memupdate.platform.seeds import request_seed
 
 
 def test_u36_seeds_are_pinned() -> None:

@@ -12,8 +12,8 @@ from memupdate.data.preprocess_locomo import preprocess
 from memupdate.data.synthetic import synthetic_corpus
 from memupdate.errors import DataError, FieldError
 from memupdate.platform import config as run_config
-from memupdate.platform import pipeline
 from memupdate.policy.settings import PolicySettings
+from memupdate.run import pipeline
 
 
 def test_preprocessed_rows_with_schema_errors_stop_the_run(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 
 from memupdate.errors import FieldError
 from memupdate.evaluation import report
+from memupdate.files import CONFIGS, write_atomically
 from memupdate.platform import config as run_config
-from memupdate.platform.checkpoints import write_atomically
 from memupdate.platform.stages import SFTProgress, TrainingProgress, run_stage
 from memupdate.policy import PolicySettings, make_policy, write_demonstrations
 
@@ -132,7 +132,7 @@ def policy_key(data_dir: Path, settings: PolicySettings) -> str:
     """Names what a warm-started policy is made from: the corpus, the settings, the code and the trainer's config."""
     made_by = {
         "code": source_digest("policy", "memory", "tools"),
-        "warm_start": file_digest(run_config.CONFIGS / "warm_start.yaml"),
+        "warm_start": file_digest(CONFIGS / "warm_start.yaml"),
     }
     return content_key({**made_by, "data": data_dir.name, **settings.to_dict()})
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memupdate.errors import MemupdateError
-from memupdate.platform.config import CONFIGS, LOCAL_MEMORY_GIB, check_tools, compose, one_line
+from memupdate.platform.config import LOCAL_MEMORY_GIB, check_tools, compose, one_line
 
-DOCKER = CONFIGS.parent / "docker"
+DOCKER = Path(__file__).resolve().parents[2] / "docker"
 # What a run stands on; the rest of the lock follows from these.
 WATCHED = ("torch", "verl", "ray", "sglang", "transformers", "peft", "tensordict", "numpy", "wandb", "hydra-core")
 FREE_DISK_GIB = 5.0

@@ -1,4 +1,4 @@
-"""Writing outputs whole or not at all: beside their place first, then moved."""
+"""Where the configs are, and files and folders written whole or not at all: beside their place first, then moved."""
 
 from __future__ import annotations
 
@@ -10,21 +10,60 @@ from pathlib import Path
 
 from memupdate.errors import FieldError
 
+# In a checkout a link to the configs folder beside the packages, where users look; in a wheel the files themselves.
+CONFIGS = Path(__file__).resolve().parent / "configs"
 
-def write_file(path: Path, text: str) -> None:
-    """Write a text file; a reader sees the old content or the new one.
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A path to write, which takes the place of ``path``, on disk, when the block ends without an error.
+
+    A reader, or a crash, sees the old content or the new one.
 
     Raises:
-        FieldError: if the path cannot be written.
+        OSError: the file cannot be written; the old content stands.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a text file in UTF-8, as :func:`new_file` does.
+
+    Raises:
+        OSError: the file cannot be written; the old content stands.
+    """
+    with new_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_output(path: Path, text: str) -> None:
+    """Writes a file that a user named, and makes its folder.
+
+    Raises:
+        FieldError: the path cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        write_atomically(path, text)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise FieldError("output", str(path), f"a file that can be written ({error.strerror})") from error
+
+
+def _sync(path: Path) -> None:
+    """Puts a file's content, or the names in a folder, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Turn a mapping from a config file into a validated dataclass whose errors name the dotted field."""
+"""Checks of one field's value. Every error names the field, its value, and what is allowed."""
 
 from __future__ import annotations
 
@@ -34,8 +34,13 @@ def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
 
 def check_positive_int(field: str, value: object) -> None:
     """Raise FieldError unless ``value`` is an integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise FieldError(field, value, "an integer of at least 1")
+    check_at_least(field, value, 1)
+
+
+def check_at_least(field: str, value: object, least: int) -> None:
+    """Raise FieldError unless ``value`` is an integer of at least ``least``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise FieldError(field, value, f"an integer of at least {least}")
 
 
 def check_positive_number(field: str, value: object) -> None:

@@ -1,0 +1,1 @@
+"""The explicit-memory job on the platform: pipeline, trainer, traces, checks of its config, doctor."""

@@ -1,0 +1,84 @@
+"""Tables of what a config may name: scorers, embedders, datasets, tools, methods.
+
+An entry is a name and the place of its code, ``module:attribute``. The code is imported when the entry is asked for, so
+that a table costs nothing and an entry may need packages that are not installed. Other packages add entries through an
+entry point whose group is the table's name::
+
+    [project.entry-points."memupdate.scorers"]
+    my_scorer = "my_package.scoring:MyScorer"
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar, cast
+
+from memupdate.errors import FieldError
+
+Entry = TypeVar("Entry")
+
+
+class Table(Mapping[str, str], Generic[Entry]):
+    """Name -> ``module:attribute``, with the entries of installed packages behind the project's own.
+
+    Attributes:
+        group: the table's name, which is also its entry-point group (``memupdate.scorers``).
+        field: the config field that names an entry; errors start with it.
+    """
+
+    def __init__(self, group: str, field: str, entries: Mapping[str, str]) -> None:
+        self.group = group
+        self.field = field
+        self._own = dict(entries)
+
+    def _added(self) -> dict[str, EntryPoint]:
+        """Entries of installed packages, by name."""
+        found: dict[str, EntryPoint] = {}
+        for entry in entry_points(group=self.group):
+            other = self._own.get(entry.name) or (found[entry.name].value if entry.name in found else entry.value)
+            if other != entry.value:
+                raise FieldError(
+                    f"entry point {entry.name!r} of {self.group}", entry.value, f"another name; {other} has this one"
+                )
+            found[entry.name] = entry
+        return found
+
+    def __getitem__(self, name: str) -> str:
+        return self._own[name] if name in self._own else self._added()[name].value
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._own
+        yield from sorted(set(self._added()) - set(self._own))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def check(self, name: object, field: str | None = None) -> str:
+        """Returns ``name`` if the table has it.
+
+        Args:
+            name: what the config says.
+            field: where it says so; the table's own field if None.
+
+        Raises:
+            FieldError: no entry has this name; the message lists those that exist.
+        """
+        if not isinstance(name, str) or name not in self:
+            raise FieldError(field or self.field, name, "one of " + ", ".join(self))
+        return name
+
+    def load(self, name: object, field: str | None = None) -> Entry:
+        """Imports and returns what an entry names.
+
+        Raises:
+            FieldError: no entry has this name, or its module does not have the attribute.
+            ImportError: the module needs a package that is not installed.
+        """
+        place = self[self.check(name, field)]
+        module_name, _, attribute = place.partition(":")
+        module = importlib.import_module(module_name)
+        if not attribute or not hasattr(module, attribute):
+            raise FieldError(f"entry {name!r} of {self.group}", place, "module:attribute, where the module has it")
+        return cast(Entry, getattr(module, attribute))

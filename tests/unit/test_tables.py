@@ -1,0 +1,60 @@
+"""A table's names, its loading on use, and what another package adds to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memupdate.errors import FieldError
+from memupdate.tables import Table
+
+
+def a_table() -> Table[type]:
+    return Table("memupdate.test_things", "thing.name", {"path": "pathlib:Path", "lost": "pathlib:Nothing"})
+
+
+def test_an_entry_is_imported_when_it_is_asked_for() -> None:
+    code = (
+        "import sys; from memupdate.tables import Table\n"
+        "table = Table('g', 'f', {'turtle': 'this:s'})\n"
+        "assert list(table) == ['turtle'] and 'turtle' in table and 'this' not in sys.modules\n"
+        "table.load('turtle'); assert 'this' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+    assert a_table().load("path") is Path
+
+
+def test_a_wrong_name_lists_the_right_ones() -> None:
+    for wrong in ("nothing", None, 3):
+        with pytest.raises(FieldError) as raised:
+            a_table().load(wrong)
+        assert raised.value.field == "thing.name"
+        assert raised.value.allowed == "one of path, lost"
+    with pytest.raises(FieldError, match=r"memory\.thing"):
+        a_table().check("nothing", "memory.thing")
+    with pytest.raises(FieldError, match=r"memupdate\.test_things"):
+        a_table().load("lost")
+
+
+def package(folder: Path, name: str, entry: str) -> Path:
+    """A folder that Python takes for an installed package with one entry point."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[memupdate.test_things]\n{entry}\n")
+    return folder
+
+
+def test_another_package_adds_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(package(tmp_path, "other", "fraction = fractions:Fraction")))
+    assert list(a_table()) == ["path", "lost", "fraction"]
+    assert a_table().load("fraction").__name__ == "Fraction"
+
+
+def test_two_packages_cannot_have_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(package(tmp_path, "other", "path = fractions:Fraction")))
+    with pytest.raises(FieldError, match="another name; pathlib:Path has this one"):
+        list(a_table())
