@@ -6,6 +6,8 @@ from pathlib import Path
 
 SPLITS = ("train", "test")
 MANIFEST = "manifest.json"
+# Of rows and manifest. It changes with either, so that a directory of an older version is told from a broken one.
+FORMAT = 2
 MEMORIES = "memories"
 # Everything the preprocessing writes; a directory that holds anything else is not its own.
 OUTPUTS = (*(f"{split}.parquet" for split in SPLITS), MEMORIES, MANIFEST)

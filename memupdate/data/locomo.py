@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, Conversation, Fact, Question, Session, Turn
+from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, SAMPLE_ID, Conversation, Fact, Question, Session, Turn
 from memupdate.data.evidence import WELL_FORMED, clean_evidence
 from memupdate.data.shape import Node, collecting, read_json
 from memupdate.errors import DataError
@@ -18,8 +18,6 @@ from memupdate.errors import DataError
 _SESSION = re.compile(r"session_([1-9][0-9]{0,5})")
 _SESSION_DATE = re.compile(r"session_([1-9][0-9]{0,5})_date_time")
 _OBSERVATION = re.compile(r"session_([1-9][0-9]{0,5})_observation")
-# sample_id names files, so no separators and no leading dot.
-_SAMPLE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 def load_locomo(path: Path | str) -> list[Conversation]:
@@ -67,7 +65,7 @@ def parse_locomo(root: Node) -> tuple[list[Conversation], list[str]]:
 def _conversation(sample: Node, problems: list[str]) -> Conversation:
     id_node = sample.field("sample_id", "the conversation's id")
     sample_id = id_node.text()
-    if not _SAMPLE_ID.fullmatch(sample_id):
+    if not SAMPLE_ID.fullmatch(sample_id):
         raise id_node.fail("letters, digits, '.', '_' and '-' (it names files)")
     talk = sample.field("conversation", "speakers and sessions")
     speakers = (

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from memupdate.data import synthetic_words as words
+from memupdate.data.conversation import Conversation
+from memupdate.data.locomo import load_locomo
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.files import write_output
 
@@ -52,6 +54,15 @@ def synthetic_corpus(conversations: int = 10, seed: int = 0) -> list[dict[str, A
     if not 1 <= conversations <= MAX_CONVERSATIONS:
         raise FieldError("conversations", conversations, f"1 to {MAX_CONVERSATIONS:,}")
     return [_Author(number, seed).sample() for number in range(1, conversations + 1)]
+
+
+def load_synthetic(path: Path) -> list[Conversation]:
+    """Reads a corpus that ``memupdate synthetic`` wrote. Its file has LoCoMo's format.
+
+    Raises:
+        DataError: the file is missing, cut off, or of another shape.
+    """
+    return load_locomo(path)
 
 
 class _Author:

@@ -11,7 +11,7 @@ from memupdate.errors import FieldError
 from memupdate.memory.base import Base, number_of
 from memupdate.memory.changes import Change, plan
 from memupdate.memory.delta import Delta
-from memupdate.memory.embedding import Embedder
+from memupdate.memory.embedder import Embedder
 from memupdate.memory.operation import Operation
 from memupdate.memory.record import JSON, Memory, checked_text
 from memupdate.memory.search import SearchHit

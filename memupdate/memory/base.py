@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from memupdate.errors import FieldError
-from memupdate.memory.embedding import Embedder
+from memupdate.memory.embedder import Embedder
 from memupdate.memory.record import MEMORY_TYPES, Memory
 
 TYPE_CODES = {name: code for code, name in enumerate(MEMORY_TYPES)}

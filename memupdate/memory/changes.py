@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from memupdate.checks import check_int_between
 from memupdate.errors import FieldError
 from memupdate.memory.merging import merged_fields
 from memupdate.memory.operation import Operation
 from memupdate.memory.record import Memory, checked_text
 from memupdate.memory.splitting import split_content
-from memupdate.memory.view import BankView, checked_count
+from memupdate.memory.view import BankView
 
 MAX_MERGED = 5
 MAX_PARTS = 5
@@ -81,7 +82,7 @@ def _merge(view: BankView, ids: Iterator[str], memory_ids: list[str], strategy: 
 
 def _split(view: BankView, ids: Iterator[str], memory_id: str, split_criteria: str, max_parts: int = 3) -> Change:
     source = view.get(memory_id)
-    checked_count("max_parts", max_parts, 2, MAX_PARTS)
+    check_int_between("max_parts", max_parts, 2, MAX_PARTS)
     parts = tuple(
         replace(source, id=next(ids), content=content, metadata={**source.metadata, "split_from": memory_id})
         for content in split_content(source, split_criteria, max_parts)

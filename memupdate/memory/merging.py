@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from memupdate.checks import check_choice
 from memupdate.errors import FieldError
 from memupdate.memory.record import JSON, Memory
 from memupdate.memory.sentences import sentences
@@ -40,8 +41,7 @@ def merged_fields(sources: Sequence[Memory], strategy: str) -> dict[str, Any]:
     Raises:
         FieldError: an unknown strategy, or ``extract_common`` of memories that share nothing.
     """
-    if strategy not in MERGE_STRATEGIES:
-        raise FieldError("strategy", strategy, ", ".join(MERGE_STRATEGIES))
+    check_choice("strategy", strategy, MERGE_STRATEGIES)
     session_date = _shared([source.session_date for source in sources], "")
     if strategy == "concatenate":
         content = "\n".join(source.content if session_date else source.text for source in sources)

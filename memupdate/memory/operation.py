@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from memupdate.errors import FieldError
-from memupdate.memory.record import JSON
+from memupdate.memory.record import JSON, Memory
 
 MUTATIONS = ("create", "update", "put", "delete", "merge", "split")
 READS = ("search", "sample", "get")
 
-_FIELDS = ("memory_type", "metadata", "source", "speaker", "session", "session_date", "evidence")
+# What create and put may set besides the content: every other field of a memory.
+_FIELDS = tuple(field.name for field in fields(Memory) if field.name not in ("id", "content"))
 
 # Types of which every value is JSON, and cannot be changed.
 _PLAIN = {str, bool, type(None)}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from memupdate.checks import check_choice, check_integer
 from memupdate.errors import FieldError
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
@@ -51,9 +52,7 @@ def checked_type(value: object) -> str:
     Raises:
         FieldError: any other value.
     """
-    if not isinstance(value, str) or value not in MEMORY_TYPES:
-        raise FieldError("memory_type", value, ", ".join(MEMORY_TYPES))
-    return value
+    return check_choice("memory_type", value, MEMORY_TYPES)
 
 
 def checked_mapping(name: str, value: object) -> dict[str, JSON]:
@@ -111,8 +110,8 @@ class Memory:
         checked_type(self.memory_type)
         for name in ("speaker", "session_date", "source"):
             checked_text(name, getattr(self, name), blank=True)
-        if self.session is not None and (isinstance(self.session, bool) or not isinstance(self.session, int)):
-            raise FieldError("session", self.session, "a whole number or nothing")
+        if self.session is not None:
+            check_integer("session", self.session)
         if not isinstance(self.evidence, (tuple, list)):
             raise FieldError("evidence", self.evidence, "a list of turn ids")
         for turn in self.evidence:

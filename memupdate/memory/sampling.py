@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from memupdate.errors import FieldError
+from memupdate.checks import check_choice
 
 SAMPLE_STRATEGIES = ("random", "diverse", "recent")
 
@@ -25,8 +25,7 @@ def pick(strategy: str, count: int, k: int, seed: int, vectors: Callable[[], np.
     Raises:
         FieldError: an unknown strategy.
     """
-    if strategy not in SAMPLE_STRATEGIES:
-        raise FieldError("strategy", strategy, ", ".join(SAMPLE_STRATEGIES))
+    check_choice("strategy", strategy, SAMPLE_STRATEGIES)
     k = min(k, count)
     if strategy == "recent":
         return list(range(count - 1, count - 1 - k, -1))

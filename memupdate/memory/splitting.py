@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from memupdate.checks import check_choice
 from memupdate.errors import FieldError
 from memupdate.memory.record import Memory
 from memupdate.memory.sentences import clauses, sentences
@@ -55,8 +56,7 @@ def split_content(memory: Memory, criterion: str, max_parts: int) -> list[str]:
     Raises:
         FieldError: an unknown criterion, or content that does not split by it.
     """
-    if criterion not in SPLIT_CRITERIA:
-        raise FieldError("split_criteria", criterion, ", ".join(SPLIT_CRITERIA))
+    check_choice("split_criteria", criterion, SPLIT_CRITERIA)
     whole = sentences(memory.content)
     fine = [clause for sentence in whole for clause in clauses(sentence)]
     if len(fine) < 2:

@@ -7,30 +7,16 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from memupdate.checks import check_choice, check_integer, check_number_between, check_positive_int
 from memupdate.errors import FieldError, UnknownMemoryError
 from memupdate.memory.base import Base, checked_rows
 from memupdate.memory.delta import Delta
-from memupdate.memory.embedding import Embedder
+from memupdate.memory.embedder import Embedder
 from memupdate.memory.lexical import RANKINGS, LexicalIndex, blend
 from memupdate.memory.operation import Operation
 from memupdate.memory.record import Memory, checked_text, checked_type
 from memupdate.memory.sampling import pick
 from memupdate.memory.search import SearchHit, best_slots, cosines_of, live_slots, vectors_of
-
-
-def checked_count(name: str, value: object, least: int, most: int | None = None) -> int:
-    """``value`` as a whole number in that range.
-
-    Raises:
-        FieldError: anything else.
-    """
-    inside = (
-        isinstance(value, int) and not isinstance(value, bool) and value >= least and (most is None or value <= most)
-    )
-    if not inside:
-        raise FieldError(name, value, f"a whole number from {least}" + ("" if most is None else f" to {most}"))
-    assert isinstance(value, int)
-    return value
 
 
 class BankView:
@@ -114,15 +100,12 @@ class BankView:
             FieldError: an argument is not allowed.
         """
         checked_text("query", query)
-        checked_count("top_k", top_k, 1)
+        check_positive_int("top_k", top_k)
         if memory_type is not None:
             checked_type(memory_type)
         if threshold is not None:
-            number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-            if not number or not 0 <= threshold <= 1:
-                raise FieldError("threshold", threshold, "a number from 0 to 1")
-        if ranking not in RANKINGS:
-            raise FieldError("ranking", ranking, ", ".join(RANKINGS))
+            check_number_between("threshold", threshold, 0, 1)
+        check_choice("ranking", ranking, RANKINGS)
         vector_D = self._query_vector(query, vector_D)
         self.embed_written()
         if ranking == "hybrid":
@@ -159,9 +142,8 @@ class BankView:
         Raises:
             FieldError: an argument is not allowed.
         """
-        checked_count("k", k, 1)
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise FieldError("seed", seed, "a whole number")
+        check_positive_int("k", k)
+        check_integer("seed", seed)
         if memory_type is not None:
             checked_type(memory_type)
         slots_S = live_slots(self._base, self._delta, memory_type)

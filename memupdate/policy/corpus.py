@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from memupdate.data.facts import read_memories
+from memupdate.data.facts import read_initial_memories
 from memupdate.data.layout import rows_path
 from memupdate.errors import DataError
 from memupdate.memory import Embedder, Memory, MemoryBank
@@ -57,7 +57,7 @@ def read_training_conversations(corpus: Path) -> list[TrainingConversation]:
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}: expected the rows that the preprocessing writes: {error}") from error
     return [
-        TrainingConversation(sample_id, tuple(read_memories(corpus, sample_id)), tuple(found))
+        TrainingConversation(sample_id, tuple(read_initial_memories(corpus, sample_id)), tuple(found))
         for sample_id, found in prompts.items()
     ]
 

@@ -38,8 +38,8 @@ class LikelihoodScorer:
     """Scores with the geometric mean of the answer's token probabilities.
 
     The score is ``exp(1/T * sum_t log p(a_t | retrieved, question, a_<t))``, a probability per token in (0, 1]. The
-    mean puts answers of different lengths on one scale. An abstention question (category 5) and an answer without text score
-    0.5, because they have no gold text whose probability could be measured.
+    mean puts answers of different lengths on one scale. An abstention question (category 5) and an answer without text
+    score 0.5, because they have no gold text whose probability could be measured.
 
     Args:
         model: the language model.
