@@ -1,4 +1,4 @@
-"""Checking a directory that ``preprocess_locomo`` wrote: do rows, memories and manifest belong together?"""
+"""Checks that the rows, memories and manifest of a preprocessed directory belong together."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class PreprocessedReport:
     """Counts over a preprocessed directory, and its schema errors.
 
     Attributes:
-        rows: rows per split.
-        rows_per_category: per split, by category number.
+        rows: number of rows per split.
+        rows_per_category: number of rows per split and category.
         conversations: sample ids per split, in the order of their rows.
-        memories: initial memories per conversation.
-        schema_errors: one message per error, with file, place and expectation.
+        memories: number of initial memories per conversation.
+        schema_errors: one message per error: the file, the place, what is expected and what was found.
     """
 
     rows: dict[str, int]
@@ -39,14 +39,17 @@ class PreprocessedReport:
 
 
 def check_preprocessed(directory: Path | str) -> PreprocessedReport:
-    """Count the rows and memories of a directory and check them against each other and the manifest.
+    """Counts the rows and memories of a directory, and checks them against each other and against the manifest.
+
+    Returns:
+        The counts and the errors that were found.
 
     Raises:
-        DataError: if the manifest or a parquet file cannot be read at all.
+        DataError: the manifest or a parquet file cannot be read.
     """
     directory = Path(directory)
     problems: list[str] = []
-    manifest = read_json(directory / MANIFEST).root
+    manifest = read_json(directory / MANIFEST)
     with collecting(problems):
         written = manifest.field("format", "an integer")
         if written.integer() != FORMAT:

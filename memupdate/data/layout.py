@@ -1,4 +1,4 @@
-"""The names inside a preprocessed directory."""
+"""The files of a preprocessed directory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ OUTPUTS = (*(f"{split}.parquet" for split in SPLITS), MEMORIES, MANIFEST)
 
 
 def rows_path(directory: Path | str, split: str) -> Path:
-    """Where the rows of a split are."""
+    """Returns the path of the rows of a split."""
     return Path(directory) / f"{split}.parquet"
 
 
 def memories_path(directory: Path | str, sample_id: str) -> Path:
-    """Where the initial memories of a conversation are."""
+    """Returns the path of the initial memories of a conversation."""
     return Path(directory) / MEMORIES / f"{sample_id}.jsonl"

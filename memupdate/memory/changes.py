@@ -1,4 +1,4 @@
-"""What a mutation would do to a bank: checked and worked out in full before anything changes."""
+"""What a mutation would do to a bank. All of it is computed and checked before the bank changes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Change:
     """The effect of one mutation.
 
     Attributes:
-        removed: ids that leave the bank.
-        updated: memories that replace the one of the same id.
-        added: memories at the end of the bank.
-        result: what the caller gets back.
+        result: what the caller gets.
+        removed: ids of memories that leave the bank.
+        updated: memories that replace those of the same id.
+        added: memories that are added at the end.
     """
 
     result: Memory | list[Memory]
@@ -36,12 +36,17 @@ class Change:
 
     @property
     def written(self) -> tuple[Memory, ...]:
-        """Memories with new content."""
+        """The memories that have new content."""
         return self.updated + self.added
 
 
 def plan(view: BankView, operation: Operation, ids: Iterator[str]) -> Change:
-    """What ``operation`` would do to ``view``; new memories take their names from ``ids``.
+    """Computes what an operation would do to a bank, without doing it.
+
+    Args:
+        view: the bank's state.
+        operation: a mutation.
+        ids: gives the ids of new memories.
 
     Raises:
         FieldError: an argument is not allowed.

@@ -48,8 +48,6 @@ def make_embedder(name: str) -> Embedder:
     try:
         kind = EMBEDDERS.load(entry)
     except ImportError as error:
-        allowed = (
-            f"an embedder whose packages are installed ({error}; sentence models: pip install memupdate[sentence])"
-        )
+        allowed = f"an embedder whose packages are installed ({error}); for sentence models: memupdate[sentence]"
         raise FieldError("embedder", name, allowed) from error
     return kind.from_name(name)

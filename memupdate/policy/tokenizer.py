@@ -1,8 +1,8 @@
-"""The tiny policy's tokenizer: byte-level BPE whose pre-tokens are the units that a memory-editing policy copies.
+"""The tokenizer of the tiny policy: byte-level BPE whose pre-tokens are the units that the policy copies.
 
-Copying is what a very small model finds hardest, so everything that is copied is one token: a memory id (``m12``), a
-search score (`` 0.83``), the name of a tool or of a parameter (``merge_memory``), a run of JSON punctuation
-(``": ["``). The rest is ordinary byte-level BPE: any text can be encoded and decodes to itself.
+Copying is hardest for a very small model, so everything that it copies is one token: a memory id (``m12``), a search
+score (`` 0.83``), the name of a tool or of a parameter (``merge_memory``), a run of JSON punctuation (``": ["``). The
+rest is ordinary byte-level BPE: any text can be encoded, and decoding gives the same text.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PRE_TOKENS = (
 
 
 def train_tokenizer(texts: Iterable[str], protocol: Iterable[str], vocab_size: int = 2048) -> PreTrainedTokenizerFast:
-    """Train the tokenizer.
+    """Trains the tokenizer.
 
     Args:
         texts: what the merges are learnt from, most of all questions and memories.
@@ -102,6 +102,6 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 
 def _as_bytes(texts: Iterable[str]) -> list[str]:
-    """Each text in the printable alphabet of byte-level BPE, unsplit."""
+    """Returns each text in the printable alphabet of byte-level BPE, in one piece."""
     level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     return [level.pre_tokenize_str(text)[0][0] for text in texts]
