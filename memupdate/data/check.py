@@ -2,7 +2,8 @@
 
 ``memupdate check-data --input locomo10.json`` counts conversations, questions and facts, and the faults that the loader
 tolerates. ``memupdate check-data --preprocessed DIR`` checks a directory that ``memupdate preprocess`` wrote. The
-report is JSON on stdout. The exit code is 0 without schema errors, 1 with schema errors, and 2 if the data cannot be read.
+report is JSON on stdout. The exit code is 0 without schema errors, 1 with schema errors, and 2 if the data cannot be
+read.
 """
 
 from __future__ import annotations

@@ -102,7 +102,8 @@ def _read_rows(path: Path, problems: list[str]) -> list[dict[str, Any]]:
         return []
     if not table.num_rows:
         problems.append(f"{path}: expected at least one row")
-    return table.to_pylist()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def _check_rows(split: str, rows: list[dict[str, Any]], file: str, seed: int | None, problems: list[str]) -> None:

@@ -84,7 +84,7 @@ class ShuffledBanks:
         self._embeddings_ND = embedder.embed([memory.text for memory in self._memories])
 
     def draw(self, source: random.Random) -> MemoryBank:
-        """Returns a bank with the memories in a random order, under ids that start at a random number up to ``SHIFT``."""
+        """Returns a bank with the memories in a random order. Their ids start at a random number, at most ``SHIFT``."""
         count = len(self._memories)
         order = source.sample(range(count), count)
         first = source.randint(1, max(1, min(SHIFT, len(MEMORY_IDS) - count - SPARE_IDS)))

@@ -9,6 +9,8 @@ is attention to one direction.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
@@ -41,7 +43,8 @@ def new_model(settings: PolicySettings, tokenizer: PreTrainedTokenizerFast) -> Q
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = Qwen3ForCausalLM(config).float()
+        make: Callable[[Qwen3Config], Qwen3ForCausalLM] = Qwen3ForCausalLM  # its __init__ has no types
+        model = torch.nn.Module.float(make(config))
         with torch.no_grad():
             _pass_on_attended(model, settings)
             _relate_ids(model, tokenizer, deviation)

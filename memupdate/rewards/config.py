@@ -59,7 +59,7 @@ class RewardConfig:
 
     @classmethod
     def original(cls, scorer: ScorerConfig | None = None) -> RewardConfig:
-        """Returns the first published formula: the plain product with an absolute cap of 100 memories."""
+        """Returns the config of the original formula: the plain product with an absolute cap of 100 memories."""
         return cls(scorer=scorer or ScorerConfig(), formula="product", cap_mode="absolute", cap=100.0)
 
     @classmethod
