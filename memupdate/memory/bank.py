@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -276,7 +276,7 @@ class MemoryBank(BankView):
             Operation("split", {"memory_id": memory_id, "split_criteria": split_criteria, "max_parts": max_parts})
         )
         assert isinstance(result, list)
-        return result  # type: ignore[return-value]
+        return cast("list[Memory]", result)
 
     def _one(self, kind: str, **arguments: Any) -> Memory:
         result = self.apply(Operation(kind, arguments))
