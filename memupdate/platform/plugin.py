@@ -1,4 +1,4 @@
-"""What verl loads by name: engines and rollouts of this project.
+"""What verl loads by name: the platform's training engine, and the rollout engines of the table.
 
 verl imports this module where ``actor_rollout_ref.model.external_lib`` names it: in the task runner, every training
 worker, every agent-loop worker and the rollout servers, before engines and rollouts are resolved. Not in reward
@@ -7,35 +7,22 @@ workers.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from verl.utils.device import get_device_name
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from verl.workers.rollout import base as rollout_base
-from verl.workers.rollout.replica import RolloutReplica, RolloutReplicaRegistry
+from verl.workers.rollout.replica import RolloutReplicaRegistry
 
-import memupdate.agents.parser  # noqa: F401  registers the tool-call parser that keeps malformed calls
+from memupdate.platform.rollout.table import ROLLOUTS
 
-
-def _torch_replica() -> type[RolloutReplica]:
-    from memupdate.platform.rollout.torch_server import TorchReplica
-
-    return TorchReplica
-
-
-def _sglang_cpu_replica() -> type[RolloutReplica]:
-    from memupdate.platform.rollout.sglang_cpu import SGLangCPUReplica
-
-    return SGLangCPUReplica
-
-
-RolloutReplicaRegistry.register("torch", _torch_replica)
-RolloutReplicaRegistry.register("sglang_cpu", _sglang_cpu_replica)
-# verl has no register call for the trainer's side of a rollout: a dict of class names is all there is. This is the
-# only place where the project touches a private name of verl.
-rollout_base._ROLLOUT_REGISTRY[("torch", "async")] = "memupdate.platform.rollout.snapshot.SnapshotWeightPush"
-rollout_base._ROLLOUT_REGISTRY[("sglang_cpu", "async")] = "memupdate.platform.rollout.snapshot.SnapshotWeightPush"
+for _name in ROLLOUTS:
+    RolloutReplicaRegistry.register(_name, partial(ROLLOUTS.load, _name))
+    # verl has a register call for the server's side of a rollout and none for the trainer's side: a private dict of
+    # class names is all there is. verl_private.py lists it with verl's other private names.
+    rollout_base._ROLLOUT_REGISTRY[(_name, "async")] = "memupdate.platform.rollout.snapshot.SnapshotWeightPush"
 
 
 class CPUEngineMixin:

@@ -91,7 +91,7 @@ class TrainingProgress:
         section: prefix of the metrics of a step's trajectories.
     """
 
-    def __init__(self, run_dir: Path, steps: int, section: str = "memory") -> None:
+    def __init__(self, run_dir: Path, steps: int, section: str) -> None:
         self._reward = f"{section}/reward"
         self._file = run_dir / "metrics.jsonl"
         self._bar = tqdm(total=steps, desc="GRPO", unit="step", disable=None)

@@ -125,7 +125,7 @@ def test_public_signatures_are_locked() -> None:
     import inspect
 
     from memupdate import broker, memory, rewards, tools
-    from memupdate.evaluation.locomo_score import locomo_score
+    from memupdate.evaluation.locomo import locomo_score
 
     methods = ("fork", "create", "update", "delete", "get", "search", "sample", "merge", "split", "snapshot", "digest")
     assert all(callable(getattr(memory.MemoryBank, name)) for name in (*methods, "__len__"))
