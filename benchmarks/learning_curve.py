@@ -56,10 +56,10 @@ def one_run(job: Job, data_dir: Path, model: Path, name: str, seed: int, control
 
 
 def pairs(run_dir: Path, field: str) -> list[tuple[str, float, float]]:
-    """(conversation, before, after) of every held-out rollout."""
+    """(conversation, before, after) of every held-out rollout that was scored on both sides."""
     traces = report.read_validation(run_dir)
-    later = {row["key"]: row["reward"][field] for row in traces[max(traces)]}
-    return [(row["sample_id"], row["reward"][field], later[row["key"]]) for row in traces[min(traces)]]
+    paired = report.pair(traces[min(traces)], traces[max(traces)]).pairs
+    return [(old["sample_id"], old["reward"][field], new["reward"][field]) for old, new in paired]
 
 
 def interval(rows: list[tuple[str, float]]) -> dict[str, float]:

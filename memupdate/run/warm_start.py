@@ -25,7 +25,7 @@ CONFIG = "warm_start"
 # One thread each, on any machine: faster than one process with two threads, and the policy that comes out does not
 # depend on the number of cores.
 PROCESSES = 2
-# Without malloc's settings every step gives its memory back to the system and pays for fresh pages, a sixth of its time.
+# Without malloc's settings every step gives its memory back to the system and pays a sixth of its time for fresh pages.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
