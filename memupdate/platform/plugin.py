@@ -18,11 +18,17 @@ from verl.workers.rollout.replica import RolloutReplicaRegistry
 
 from memupdate.platform.rollout.table import ROLLOUTS
 
-for _name in ROLLOUTS:
-    RolloutReplicaRegistry.register(_name, partial(ROLLOUTS.load, _name))
-    # verl has a register call for the server's side of a rollout and none for the trainer's side: a private dict of
-    # class names is all there is. verl_private.py lists it with verl's other private names.
-    rollout_base._ROLLOUT_REGISTRY[(_name, "async")] = "memupdate.platform.rollout.snapshot.SnapshotWeightPush"
+
+def register_rollouts() -> None:
+    """Registers every engine of the table with verl, on the server's side and on the trainer's."""
+    for name in ROLLOUTS:
+        RolloutReplicaRegistry.register(name, partial(ROLLOUTS.load, name))
+        # verl has a register call for the server's side and none for the trainer's: a private dict of class names is
+        # all there is. verl_private.py lists it with the other private names.
+        rollout_base._ROLLOUT_REGISTRY[(name, "async")] = "memupdate.platform.rollout.snapshot.SnapshotWeightPush"
+
+
+register_rollouts()
 
 
 class CPUEngineMixin:

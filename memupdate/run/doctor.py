@@ -13,6 +13,7 @@ from pathlib import Path
 
 from memupdate.errors import MemupdateError
 from memupdate.platform.config import one_line
+from memupdate.platform.verl_private import OVERRIDDEN_METHODS, changed_signatures
 from memupdate.run.preflight import LOCAL_MEMORY_GIB, check_tools
 from memupdate.run.profiles import compose_profile
 
@@ -65,6 +66,13 @@ def check_device() -> Iterator[Finding]:
     count = torch.cuda.device_count() if wanted == "cuda" else os.cpu_count()
     yield Finding("devices", True, f"{count} {'GPUs' if wanted == 'cuda' else 'cores'}, torch {torch.__version__}")
     yield Finding("verl platform", found == wanted, f"{found} (expected {wanted})")
+
+
+def check_private_names() -> Iterator[Finding]:
+    """Says whether the private methods of verl that the project overrides have the signatures it relies on."""
+    changes = changed_signatures()
+    found = "; ".join(changes) or f"{len(OVERRIDDEN_METHODS)} methods as expected"
+    yield Finding("verl's private methods", not changes, found)
 
 
 def check_rollouts(profile: str) -> Iterator[Finding]:
@@ -133,6 +141,7 @@ def examine(profile: str, lock: Path | None = None) -> Iterator[Finding]:
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("versions", lambda: check_versions(lock)),
         ("devices", check_device),
+        ("verl's private methods", check_private_names),
         ("verl", lambda: check_rollouts(profile)),
         ("SGLang", check_sglang),
         ("space", check_space),
