@@ -128,7 +128,7 @@ class MemoryAgentLoop(ToolAgentLoop):
         return state
 
     def _ignored(self, agent_data: AgentData) -> int:
-        return max(0, len(agent_data.tool_calls) - self.max_parallel_calls)
+        return max(0, len(agent_data.tool_calls) - int(self.max_parallel_calls))
 
     async def _call_tool(
         self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData

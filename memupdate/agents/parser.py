@@ -125,7 +125,7 @@ def _malformed(problem: str) -> ParsedCall:
 class MemoryHermesParser(ToolParser):
     """Hermes tool calls (Qwen's format), chosen with ``multi_turn.format=memory_hermes``."""
 
-    @rollout_trace_op
+    @rollout_trace_op  # type: ignore[untyped-decorator]  # verl gives it no types
     async def extract_tool_calls(
         self, responses_ids: list[int], tools: list[OpenAIFunctionToolSchema] | None = None
     ) -> tuple[str, list[FunctionCall]]:

@@ -46,10 +46,10 @@ class PlatformTaskRunner(_TaskRunner):  # type: ignore[misc]  # the class inside
         OmegaConf.resolve(config)
         self.config = config
         self.start_services(config)
-        tq.init(config.transfer_queue)
+        tq.init(config.transfer_queue)  # type: ignore[no-untyped-call]
         succeeded = False
         try:
-            self.trainer = self.make_trainer(config)
+            self.trainer: Any = self.make_trainer(config)  # the job's own class
             self.trainer.init()
             self.init_agent_loop_manager()
             self.trainer.fit(self.agent_loop_manager)

@@ -22,4 +22,4 @@ def request_seed(run_seed: int, step: int, prompt: str, rollout_index: int, turn
         0 <= seed < 2**31, as unrelated for neighbouring arguments as for any.
     """
     named = json.dumps([run_seed, step, prompt, rollout_index, turn]).encode()
-    return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), "big") % 2**SEED_BITS
+    return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), "big") % (1 << SEED_BITS)

@@ -66,13 +66,13 @@ class PlatformTrainer(PPOTrainerSync):
     # ------------------------------------------------------------------ set-up
 
     def _init_resource_pool_mgr(self) -> None:
-        super()._init_resource_pool_mgr()
+        super()._init_resource_pool_mgr()  # type: ignore[no-untyped-call]  # verl gives it no types
         for role in (Role.Actor, Role.ActorRollout, Role.ActorRolloutRef, Role.RefPolicy):
             if role in self.role_worker_mapping:
                 self.role_worker_mapping[role] = ray.remote(self.worker_class)
 
     def _init_dataloader(self) -> None:
-        super()._init_dataloader()
+        super()._init_dataloader()  # type: ignore[no-untyped-call]
         size, batch = len(self.train_dataset), self.config.data.train_batch_size
         if size < batch:
             raise FieldError("data.train_batch_size", batch, f"at most {size}, the rows of data.train_files")
@@ -94,7 +94,7 @@ class PlatformTrainer(PPOTrainerSync):
     # ------------------------------------------------------------------ checkpoints
 
     def _save_checkpoint(self) -> None:
-        super()._save_checkpoint()
+        super()._save_checkpoint()  # type: ignore[no-untyped-call]
         root = Path(self.config.trainer.default_local_dir)
         state = checkpoints.RunState(self.global_steps, self.position.drawn, self.position.seed)
         checkpoints.finish(root / f"global_step_{self.global_steps}", state)
@@ -104,7 +104,7 @@ class PlatformTrainer(PPOTrainerSync):
         root = Path(self.config.trainer.default_local_dir)
         if self.config.trainer.resume_mode == "auto":
             checkpoints.recover(root)
-        super()._load_checkpoint()
+        super()._load_checkpoint()  # type: ignore[no-untyped-call]
         if self.global_steps > 0:
             if self.config.trainer.resume_mode == "resume_path":
                 folder = Path(self.config.trainer.resume_from_path)

@@ -78,7 +78,7 @@ def _check_tool(entry: Mapping[str, object], place: str) -> str:
     from verl.utils.import_utils import load_class_from_fqn
 
     try:
-        load_class_from_fqn(entry["class_name"], "tool")
+        load_class_from_fqn(str(entry["class_name"]), "tool")
     except (ImportError, AttributeError, ValueError, KeyError) as error:
         raise FieldError(f"{place}.class_name", entry.get("class_name"), f"an importable class ({error})") from error
     try:

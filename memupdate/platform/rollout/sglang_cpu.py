@@ -86,7 +86,8 @@ class SGLangCPUServer:
     async def launch_server(self) -> tuple[str, int]:
         """Starts the engine and returns its HTTP address."""
         await self._ready()
-        return self._engine.get_server_address()
+        host, port = self._engine.get_server_address()
+        return str(host), int(port)
 
     async def snapshot_root(self) -> str:
         """Where the trainer puts snapshots."""

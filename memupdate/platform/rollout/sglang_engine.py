@@ -110,7 +110,7 @@ class CPUSGLangEngine(SGLangHttpServer):
 
         def alive(child: psutil.Process) -> bool:
             try:
-                return child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+                return bool(child.is_running() and child.status() != psutil.STATUS_ZOMBIE)
             except psutil.NoSuchProcess:
                 return False
 
