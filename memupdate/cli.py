@@ -1,4 +1,4 @@
-"""The ``memupdate`` command. Wrong input ends with exit code 2 and one message that says what is allowed."""
+"""The ``memupdate`` command. On wrong input it exits with code 2 and prints one message that says what is allowed."""
 
 from __future__ import annotations
 

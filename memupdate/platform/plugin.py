@@ -1,8 +1,8 @@
 """What verl loads by name: the platform's training engine, and the rollout engines of the table.
 
-verl imports this module where ``actor_rollout_ref.model.external_lib`` names it: in the task runner, every training
-worker, every agent-loop worker and the rollout servers, before engines and rollouts are resolved. Not in reward
-workers.
+``actor_rollout_ref.model.external_lib`` names this module, or a module that imports it. verl imports it in the task
+runner, every training worker, every agent-loop worker and the rollout servers, before it looks for engines and
+rollouts. It does not import it in reward workers.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ register_rollouts()
 
 
 class CPUEngineMixin:
-    """Builds the FSDP2 module of a reference model without pinned memory, which needs an accelerator.
+    """Builds the FSDP2 module of a reference model on a CPU without pinned memory, which needs an accelerator.
 
-    verl's engine hard-codes ``CPUOffloadPolicy(pin_memory=True)`` where ``forward_only`` is set; on a CPU there is
+    verl's engine always takes ``CPUOffloadPolicy(pin_memory=True)`` if ``forward_only`` is set. On a CPU there is
     nothing to offload.
     """
 
@@ -55,4 +55,4 @@ class CPUEngineMixin:
 
 @EngineRegistry.register(model_type="language_model", backend=["fsdp", "fsdp2"], device="cpu")
 class CPULanguageModelEngine(CPUEngineMixin, FSDPEngineWithLMHead):
-    """verl's FSDP engine under the registry key that it lacks: ``device="cpu"``."""
+    """verl's FSDP engine, registered for the device that verl leaves out: ``cpu``."""

@@ -15,9 +15,9 @@ def trajectory_order(key: str) -> tuple[str, int, int]:
 
 
 class OrderedReplayBuffer(ReplayBuffer):
-    """verl's synchronous replay buffer with an order of its own and a shorter poll.
+    """verl's synchronous replay buffer with a fixed order and a shorter poll.
 
-    Trajectories finish in any order; a floating-point sum over a batch depends on the order of its rows. Sorting by
+    Trajectories finish in any order, and a floating-point sum over a batch depends on the order of its rows. Sorting by
     prompt, rollout and segment makes a step a function of its trajectories alone, so that a resumed run repeats it bit
     by bit. The stock poll of 2 s costs more than a whole step of a small model.
     """

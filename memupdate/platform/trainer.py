@@ -29,19 +29,19 @@ logger = logging.getLogger(__name__)
 
 
 class PolicyMismatchError(MemupdateError):
-    """The rollout engine and the trainer disagree about the policy by more than the config allows."""
+    """The log-probs of the rollout engine and of the trainer differ by more than the config allows."""
 
 
 class PlatformTrainer(PPOTrainerSync):
-    """GRPO on trajectories of any kind.
+    """GRPO on trajectories of any kind. A job derives from it and says how its trajectories are read.
 
     Beside verl's own metrics it logs ``training/rollout_log_prob_diff_*`` (rollout against trainer) and
     ``validation/*``, and writes ``metrics.jsonl`` and ``trace/*.jsonl`` in the run's folder.
 
     Attributes:
-        section: name of the config's section that holds the run's settings: ``run_dir``, ``checkpoints_to_keep``,
-            ``mismatch`` and ``trace``; also the prefix of the metrics of a step's trajectories.
-        worker_class: the colocated worker.
+        section: the name of the config's section that holds the run's settings (``run_dir``, ``checkpoints_to_keep``,
+            ``mismatch`` and ``trace``). It is also the prefix of the metrics of a step's trajectories.
+        worker_class: the class of the colocated worker.
     """
 
     section: ClassVar[str]
@@ -56,11 +56,11 @@ class PlatformTrainer(PPOTrainerSync):
         self.position: DataPosition
 
     def read_trajectories(self, batch: KVBatchMeta, split: str) -> Sequence[Trajectory]:
-        """The batch's trajectories, in order."""
+        """Returns the batch's trajectories, in order."""
         raise NotImplementedError
 
     def validation_metrics(self, rewards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """What is logged of a validation beside the means of all numbers of its trajectories' rewards."""
+        """Returns what is logged of a validation beside the means of all numbers in its trajectories' rewards."""
         return {}
 
     # ------------------------------------------------------------------ set-up
@@ -77,7 +77,7 @@ class PlatformTrainer(PPOTrainerSync):
         if size < batch:
             raise FieldError("data.train_batch_size", batch, f"at most {size}, the rows of data.train_files")
         self.position = DataPosition(size, self.config.data.seed)
-        # verl stops at total_epochs even where total_training_steps asks for more; the number of steps decides here
+        # verl stops at total_epochs even if total_training_steps asks for more; here the number of steps decides
         with open_dict(self.config):
             self.config.trainer.total_epochs = math.ceil((self.total_training_steps + 1) / self.steps_per_epoch) + 1
 
@@ -166,9 +166,9 @@ class PlatformTrainer(PPOTrainerSync):
         self._metrics_file.append(global_steps, own_line)
 
     def _validate(self) -> dict[str, float]:
-        """Rolls out the held-out questions and scores them.
+        """Rolls out the held-out prompts and scores them.
 
-        verl's own validation names prompts at random, which would make the order of a sum differ between two runs.
+        verl's own validation gives prompts random names, so the order of a sum would differ between two runs.
         """
         trajectories: list[Trajectory] = []
         for number, batch_dict in enumerate(self.val_dataloader):
