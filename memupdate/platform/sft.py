@@ -25,8 +25,8 @@ def process_group() -> Iterator[None]:
     else:
         initialize_global_process_group()
     yield
-    # FSDP's modules are reference cycles that keep the group and its threads alive. Without this the threads would still
-    # run when the interpreter ends.
+    # FSDP's modules are reference cycles that keep the group and its threads alive. Without this, the threads would
+    # still run when the interpreter ends.
     gc.collect()
     destroy_global_process_group()
 

@@ -19,8 +19,8 @@ from verl.workers.rollout.sglang_rollout.async_sglang_server import SGLangHttpSe
 
 logger = logging.getLogger(__name__)
 
-# What every CPU run needs; `engine_kwargs.sglang` of the config overrides it. Without max_total_tokens the key-value pool
-# takes more than 13 GiB, and without sleep_on_idle an idle scheduler keeps a core busy.
+# What every CPU run needs; `engine_kwargs.sglang` of the config overrides it. Without max_total_tokens the key-value
+# pool takes more than 13 GiB, and without sleep_on_idle an idle scheduler keeps a core busy.
 CPU_ARGUMENTS: dict[str, Any] = {
     "device": "cpu",
     "attention_backend": "torch_native",
