@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import sys
@@ -40,7 +41,7 @@ def sources() -> Iterator[Path]:
 def imported(path: Path) -> set[str]:
     """Every module that a file imports, and the packages that these are in."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -80,12 +81,18 @@ def overridden(cls: type) -> set[str]:
     return found
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def definition(cls: type) -> ast.ClassDef:
-    tree = ast.parse(inspect.getsource(sys.modules[cls.__module__]))
+    tree = parsed(Path(str(sys.modules[cls.__module__].__file__)))
     [node] = [one for one in ast.walk(tree) if isinstance(one, ast.ClassDef) and one.name == cls.__name__]
     return node
 
 
+@functools.cache
 def private_attributes(cls: type) -> set[str]:
     """Names that the source of a class uses as ``self._name`` or ``super()._name``."""
     return {
@@ -113,7 +120,7 @@ def names_on_modules() -> set[str]:
     """``module:_name`` of every private name that a file takes from a module or class that it imports from verl."""
     found = set()
     for path in sources():
-        tree = ast.parse(path.read_text())
+        tree = parsed(path)
         aliases = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "verl":
@@ -168,7 +175,7 @@ def test_the_search_finds_what_is_not_listed() -> None:
 
 
 def test_the_class_that_cannot_be_imported_here_overrides_no_private_method() -> None:
-    tree = ast.parse(NOT_IMPORTABLE.read_text())
+    tree = parsed(NOT_IMPORTABLE)
     methods = [
         method.name
         for cls in ast.walk(tree)
