@@ -1,4 +1,4 @@
-"""``python main.py --cfg-path configs/latent_memory/gsm8k.yaml --options k v``: what ``run.mode`` of the file says."""
+"""``python main.py --cfg-path FILE --options key value`` does what ``run.mode`` of the file says."""
 
 import sys
 

@@ -1,10 +1,10 @@
-"""Check that verl resolves this project's reward manager, in this process and in a Ray worker. Changes no file.
+"""Checks that verl resolves this project's reward manager, in this process and in a Ray worker. It changes no file.
 
     python patch_reward_loading.py
 
-The name is kept from a time when a verl file had to be patched. verl now has a setting for it, and this program shows
-that the setting works here: the one that configs/memory_grpo_base.yaml makes, over verl's own defaults.
-Exit code 0 if verl finds the class in both places, 1 if not.
+The program's name comes from a time when a file of verl had to be patched. verl now has a setting instead, which
+configs/memory_grpo_base.yaml makes. This program shows that the setting works over verl's own defaults. The exit code
+is 0 if verl finds the class in both places, and 1 if not.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ OVERRIDES = (
 
 
 def resolve(overrides: tuple[str, ...] = OVERRIDES) -> str:
-    """Let verl resolve the reward manager of its own default config with ``overrides``.
+    """Lets verl resolve the reward manager of its own default config with ``overrides``.
 
     Returns:
-        The class's full name, the file it is in, and verl's version.
+        The full name of the class, the file it is in, and verl's version.
 
     Raises:
-        Exception: whatever verl or hydra raises when it does not resolve.
-        TypeError: it resolves to something that is not a reward manager.
+        Exception: verl or hydra cannot resolve it.
+        TypeError: verl resolves something that is not a reward manager.
     """
     import verl
     from hydra import compose, initialize_config_module
@@ -45,7 +45,7 @@ def resolve(overrides: tuple[str, ...] = OVERRIDES) -> str:
 
 
 def resolve_in_ray_worker(overrides: tuple[str, ...] = OVERRIDES) -> str:
-    """``resolve`` in a process that Ray starts, as verl's reward workers are."""
+    """Runs ``resolve`` in a process that Ray starts, as Ray starts verl's reward workers."""
     import ray
 
     started_here = not ray.is_initialized()
@@ -63,7 +63,7 @@ def resolve_in_ray_worker(overrides: tuple[str, ...] = OVERRIDES) -> str:
 
 
 def report(place: str, resolving: Callable[[], str], out: Any) -> bool:
-    """Write what ``resolving`` found; False if it found nothing."""
+    """Writes what ``resolving`` found. Returns whether it found something."""
     try:
         out.write(f"{place}: {resolving()}\n")
     except Exception as error:  # noqa: BLE001  the error is what this program is asked for
@@ -73,7 +73,7 @@ def report(place: str, resolving: Callable[[], str], out: Any) -> bool:
 
 
 def main(overrides: tuple[str, ...] = OVERRIDES) -> int:
-    """Check both places, also if the first one fails."""
+    """Checks both places, also if the first one fails, and returns the exit code."""
     for override in overrides:
         sys.stdout.write(f"  {override}\n")
     found = [

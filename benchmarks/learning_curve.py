@@ -27,11 +27,13 @@ from memupdate.evaluation import report
 from memupdate.evaluation.intervals import Interval, cluster_bootstrap
 from memupdate.policy import PolicySettings
 from memupdate.run import pipeline
+from memupdate.run.job import Job
+from memupdate.run.warm_start import prepare_policy
 
 logger = logging.getLogger(__name__)
 
 
-def one_run(job: pipeline.Job, data_dir: Path, model: Path, name: str, seed: int, control: bool) -> Path:
+def one_run(job: Job, data_dir: Path, model: Path, name: str, seed: int, control: bool) -> Path:
     """One training run, resumed where an earlier call was cut off; returns its folder."""
     run_dir = job.runs.resolve() / name
     if (run_dir / "report.json").is_file():
@@ -54,10 +56,10 @@ def one_run(job: pipeline.Job, data_dir: Path, model: Path, name: str, seed: int
 
 
 def pairs(run_dir: Path, field: str) -> list[tuple[str, float, float]]:
-    """(conversation, before, after) of every held-out rollout."""
+    """(conversation, before, after) of every held-out rollout that was scored on both sides."""
     traces = report.read_validation(run_dir)
-    later = {row["key"]: row["reward"][field] for row in traces[max(traces)]}
-    return [(row["sample_id"], row["reward"][field], later[row["key"]]) for row in traces[min(traces)]]
+    paired = report.pair(traces[min(traces)], traces[max(traces)]).pairs
+    return [(old["sample_id"], old["reward"][field], new["reward"][field]) for old, new in paired]
 
 
 def interval(rows: list[tuple[str, float]]) -> dict[str, float]:
@@ -114,9 +116,9 @@ def main() -> None:
     )
     policy = PolicySettings(steps=20) if options.quick else PolicySettings()
     seeds = range(1 if options.quick else options.seeds)
-    job = pipeline.Job("local", None, options.runs, overrides=overrides, policy=policy)
+    job = Job("local", None, options.runs, overrides=overrides, policy=policy)
     data_dir = pipeline.prepare_data(job)
-    model = pipeline.prepare_policy(job, data_dir)
+    model = prepare_policy(job, data_dir)
     trained, controls = [], []
     for seed in seeds:
         logger.info("seed %d", seed)

@@ -1,4 +1,4 @@
-"""The ``memupdate`` command. Wrong input ends with exit code 2 and one message that says what is allowed."""
+"""The ``memupdate`` command. On wrong input it exits with code 2 and prints one message that says what is allowed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from memupdate.errors import MemupdateError
 
+if TYPE_CHECKING:
+    from memupdate.run.job import Job
 
-def _job(options: argparse.Namespace) -> Any:
+
+def _job(options: argparse.Namespace) -> Job:
     from memupdate.policy import PolicySettings
-    from memupdate.run.pipeline import Job
+    from memupdate.run.job import Job
 
     locomo = options.locomo or (Path(os.environ["LOCOMO_JSON"]) if os.environ.get("LOCOMO_JSON") else None)
     policy = PolicySettings.parse(options.policy)
@@ -24,7 +27,7 @@ def _job(options: argparse.Namespace) -> Any:
 
 
 def run(options: argparse.Namespace) -> int:
-    """The whole job; with ``--dry-run`` its config only."""
+    """Runs the whole job; with ``--dry-run`` only checks and writes its config."""
     from memupdate.platform import config as run_config
     from memupdate.run import pipeline
 
@@ -50,25 +53,28 @@ def run(options: argparse.Namespace) -> int:
 
 
 def train_config(options: argparse.Namespace) -> int:
-    """GRPO from a resolved config file, in this process."""
+    """Runs GRPO from a resolved config file, in this process."""
     from memupdate.platform import config as run_config
     from memupdate.platform import launcher
+    from memupdate.run.trainer import MemoryTaskRunner
 
-    launcher.train(run_config.load(options.config), launcher.MemoryTaskRunner, "memory")
+    launcher.train(run_config.load(options.config), MemoryTaskRunner, "memory")
     return 0
 
 
 def make_policy(options: argparse.Namespace) -> int:
-    """The tiny policy, untrained, with its tokenizer and chat template."""
+    """Makes the tiny policy, untrained, with its tokenizer and chat template."""
+    from memupdate.platform.screen import without_weight_bars
     from memupdate.policy import PolicySettings
     from memupdate.policy import make_policy as make
 
-    make(options.output, options.corpus, PolicySettings.parse([f"seed={options.seed}", *options.policy]))
+    with without_weight_bars():
+        make(options.output, options.corpus, PolicySettings.parse([f"seed={options.seed}", *options.policy]))
     return 0
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Findings about this machine; 1 on a fault."""
+    """Prints findings about this machine. Returns 1 if one is a fault."""
     from memupdate.run.doctor import examine
 
     healthy = True
@@ -80,7 +86,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """The before-and-after table of a run."""
+    """Prints the before-and-after table of a run."""
     from memupdate.evaluation import report as reports
 
     sys.stdout.write(reports.render(reports.compare(options.run_dir)) + "\n")
@@ -88,7 +94,7 @@ def report(options: argparse.Namespace) -> int:
 
 
 def checkpoint_digest(options: argparse.Namespace) -> int:
-    """SHA-256 of each part of a checkpoint, by content."""
+    """Prints the SHA-256 of each part of a checkpoint, by content."""
     from memupdate.platform.checkpoints import checkpoint_digests
 
     for name, value in checkpoint_digests(options.checkpoint).items():
@@ -96,7 +102,7 @@ def checkpoint_digest(options: argparse.Namespace) -> int:
     return 0
 
 
-# Commands that are a module's own command line.
+# Commands whose command line is a module's own.
 MODULES = {
     "preprocess": ("memupdate.data.preprocess", "a dataset to verl's parquet"),
     "check-data": ("memupdate.data.check", "counts and schema errors of a LoCoMo file or a preprocessed folder"),
@@ -106,7 +112,7 @@ MODULES = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Returns the parser of the command line."""
     root = argparse.ArgumentParser(prog="memupdate", description="Train language models to manage memory.")
     commands = root.add_subparsers(dest="command", required=True)
 

@@ -1,4 +1,4 @@
-"""The gate: the only place that knows how logits become decisions.
+"""The gate: how logits become decisions. The SGLang class computes the same rows in place.
 
 The trigger is one more vocabulary entry: sampling the first id of a block is the decision to insert it. On a row where
 the trigger is asked, with reasoner logits l over the text ids, trigger logit z = logit(insert) - logit(skip) and

@@ -1,1 +1,1 @@
-"""The agent loop: one trajectory, one namespace. ``loop`` needs verl; the other modules do not, except ``parser``."""
+"""The agent loop: one trajectory, one namespace. ``loop`` and ``parser`` need verl; ``token_limit`` does not."""

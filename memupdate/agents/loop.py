@@ -37,8 +37,13 @@ class NamespaceInUseError(MemupdateError):
 
 
 def rollout_namespace(trajectory_id: str, step: int, prompt: str, session_id: int) -> str:
-    """The namespace of one rollout: the row's trajectory id, the training step, the prompt's uid (a batch over an
-    epoch's edge can hold a row twice) and the rollout's place in its group.
+    """Returns the namespace of one rollout.
+
+    Args:
+        trajectory_id: of the dataset's row.
+        step: the training step.
+        prompt: the prompt's uid. A batch over an epoch's edge can hold a row twice; the uid tells the two apart.
+        session_id: the rollout's place in its group.
     """
     return f"{trajectory_id}-s{step}-{prompt}-r{session_id}"
 
@@ -46,12 +51,13 @@ def rollout_namespace(trajectory_id: str, step: int, prompt: str, session_id: in
 class MemoryAgentLoop(ToolAgentLoop):
     """verl's ``ToolAgentLoop`` whose tools edit the trajectory's own bank.
 
-    It adds to the stock loop: a namespace that is opened before and closed if anything fails, an answer for every tool
-    call that the model writes, calls of one turn in their order, tool text cut by tokens, a seed for every generation,
-    and counts in ``extra_fields``. The namespace stays open after a good run: the reward manager reads and closes it.
+    It adds the following to the stock loop. A namespace is opened before the trajectory, and closed if anything fails.
+    Every tool call that the model writes gets an answer, and the calls of one turn run in their order. Tool text is cut
+    by tokens. Every generation has a seed, and ``extra_fields`` has counts. The namespace stays open after a good run,
+    because the reward manager reads and closes it.
 
     Raises:
-        FieldError: a tool that is no ``MemoryTool``, or ``memory.tool_response_tokens`` too small for any text.
+        FieldError: a tool is not a ``MemoryTool``, or ``memory.tool_response_tokens`` is too small for any text.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -68,20 +74,20 @@ class MemoryAgentLoop(ToolAgentLoop):
         self._one_call = asyncio.Lock()
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:
-        """Run the trajectory.
+        """Runs the trajectory.
 
         Args:
-            sampling_params: verl's; every generation gets a ``sampling_seed`` of its own on top.
-            kwargs: the dataset's row, ``uid``, ``global_steps`` and ``session_id``. Of ``extra_info``, ``namespace``
-                and ``sample_id`` are read.
+            sampling_params: verl's. Every generation gets its own ``sampling_seed`` beside them.
+            kwargs: the dataset's row, ``uid``, ``global_steps`` and ``session_id``. The loop reads ``namespace`` and
+                ``sample_id`` of the row's ``extra_info``.
 
         Returns:
-            verl's output; ``extra_fields`` has ``namespace`` and every key of ``TrajectoryCounts.to_fields`` besides
-            verl's own.
+            verl's output. Its ``extra_fields`` has ``namespace`` and every key of ``TrajectoryCounts.to_fields`` beside
+            verl's own keys.
 
         Raises:
             NamespaceInUseError: another trajectory has this namespace.
-            MemupdateError: the broker or the conversation was not found.
+            MemupdateError: there is no such broker or conversation.
         """
         extra_info, step, session_id = kwargs["extra_info"], int(kwargs["global_steps"]), int(kwargs["session_id"])
         prompt = str(kwargs["uid"])
@@ -128,17 +134,18 @@ class MemoryAgentLoop(ToolAgentLoop):
         return state
 
     def _ignored(self, agent_data: AgentData) -> int:
-        return max(0, len(agent_data.tool_calls) - self.max_parallel_calls)
+        return max(0, len(agent_data.tool_calls) - int(self.max_parallel_calls))
 
     async def _call_tool(
         self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData
     ) -> tuple[ToolResponse, float, dict[str, Any]]:
-        """Answer one call; the calls of a turn, which verl starts all at once, take their turns here.
+        """Answers one call. verl starts all calls of a turn at once; here they run one after the other.
 
-        Replaces verl's own, and with it the cut by characters (``max_tool_response_length``).
+        Replaces verl's own method, which cuts by characters (``max_tool_response_length``) and turns a broker that is
+        gone into text, on which the run would train.
         """
         async with self._one_call:
-            text = await self._answer(tool_call, tools_kwargs, agent_data)
+            text = await self._answer(tool_call, agent_data)
         text = self._token_limit.cut(defuse_special_tokens(text, self.tokenizer))
         ignored = self._ignored(agent_data)
         if ignored and tool_call is agent_data.tool_calls[self.max_parallel_calls - 1]:
@@ -148,7 +155,7 @@ class MemoryAgentLoop(ToolAgentLoop):
             )
         return ToolResponse(text=text), 0.0, {}
 
-    async def _answer(self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData) -> str:
+    async def _answer(self, tool_call: FunctionCall, agent_data: AgentData) -> str:
         arguments = json.loads(tool_call.arguments)  # written by the parser, so it is JSON
         if tool_call.name == MALFORMED_CALL:
             self.counts.malformed_calls += 1
@@ -159,12 +166,10 @@ class MemoryAgentLoop(ToolAgentLoop):
             return error_text(FieldError("tool", tool_call.name, ", ".join(self.tools)))
         number, self._call_number = self._call_number, self._call_number + 1
         create_kwargs = {
-            **tools_kwargs.get(tool_call.name, {}).get("create_kwargs", {}),
             "namespace": self._namespace,
             "broker_name": self.memory_config.broker_name,
             "call_number": number,
         }
-        # Not verl's own _call_tool: it turns a broker that is gone into text, and the run would train on that.
         instance_id, _ = await tool.create(create_kwargs=create_kwargs)
         try:
             response, _, result = await tool.execute(instance_id, arguments, agent_data=agent_data)

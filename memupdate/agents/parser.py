@@ -1,7 +1,8 @@
-"""Tool calls out of a completion, where a call that cannot be read is a call too: one that gets an answer.
+"""Reads the tool calls in a completion. A call that cannot be read is a call too, and gets an answer.
 
-verl's own hermes parser drops a call that it cannot read, which ends the episode or passes unseen. Here it becomes a
-call of the reserved name ``MALFORMED_CALL`` that says what is wrong; the agent loop answers it.
+verl's own hermes parser drops a call that it cannot read, which ends the episode or passes unseen. Here such a call
+becomes a call of the reserved name ``MALFORMED_CALL`` that says what is wrong, and the agent loop answers it. Importing
+this module registers the parser with verl; the agent loop does so in the workers that need it.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class ParsedCall:
     """One call of a completion.
 
     Attributes:
-        name: the tool's name; ``MALFORMED_CALL`` if the call could not be read.
-        arguments: what the model gave; after a failure ``{"problem": what is wrong}``.
+        name: the tool's name, or ``MALFORMED_CALL`` if the call could not be read.
+        arguments: what the model gave, or ``{"problem": what is wrong}`` if the call could not be read.
     """
 
     name: str
@@ -37,12 +38,12 @@ class ParsedCall:
 
 
 def read_tool_calls(text: str, *, finished: bool) -> tuple[str, list[ParsedCall]]:
-    """The calls in a completion, in order.
+    """Reads the calls in a completion, in order.
 
     Args:
         text: the decoded completion.
-        finished: whether the model ended it itself. If not, a last call that is not closed was cut by the length
-            limit: it is nobody's mistake, and no call.
+        finished: whether the model ended the completion itself. If not, the length limit cut it: a last call that is
+            not closed is then nobody's mistake, and is left out.
 
     Returns:
         The text around the calls, and the calls.
@@ -66,7 +67,7 @@ def read_tool_calls(text: str, *, finished: bool) -> tuple[str, list[ParsedCall]
 
 
 def _read_call(text: str, start: int, finished: bool) -> tuple[ParsedCall | None, int]:
-    """The call whose text begins at ``start``, and where the text goes on after it."""
+    """Returns the call whose text begins at ``start``, and the place after it."""
     try:
         begin = start + len(text[start:]) - len(text[start:].lstrip())
         value, end = json.JSONDecoder().raw_decode(text, begin)
@@ -125,11 +126,11 @@ def _malformed(problem: str) -> ParsedCall:
 class MemoryHermesParser(ToolParser):
     """Hermes tool calls (Qwen's format), chosen with ``multi_turn.format=memory_hermes``."""
 
-    @rollout_trace_op
+    @rollout_trace_op  # type: ignore[untyped-decorator]  # verl gives it no types
     async def extract_tool_calls(
         self, responses_ids: list[int], tools: list[OpenAIFunctionToolSchema] | None = None
     ) -> tuple[str, list[FunctionCall]]:
-        """The text around the calls of a completion, and the calls, unreadable ones as ``MALFORMED_CALL``."""
+        """Returns the text around the calls of a completion, and the calls."""
         text = await asyncio.to_thread(self.tokenizer.decode, responses_ids)
         # A server's output ends with the end-of-turn token unless the length limit cut it.
         finished = bool(responses_ids) and responses_ids[-1] == self.tokenizer.eos_token_id

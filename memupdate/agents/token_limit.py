@@ -11,11 +11,11 @@ class TokenLimit:
     """Cuts texts at ``limit`` tokens, with a marker that the model can read.
 
     Args:
-        limit: most tokens of a text, marker included.
+        limit: the largest number of tokens of a text, with the marker.
         tokenizer: a Hugging Face tokenizer that gives offsets (a fast one).
 
     Raises:
-        FieldError: a limit that the marker alone would fill.
+        FieldError: the marker alone would fill the limit.
     """
 
     def __init__(self, limit: int, tokenizer: Any) -> None:
@@ -26,10 +26,10 @@ class TokenLimit:
             raise FieldError("memory.tool_response_tokens", limit, f"a whole number from {least}, for this tokenizer")
 
     def cut(self, text: str) -> str:
-        """``text``, or its beginning and `` …[cut: N more tokens]`` where it has more tokens than the limit.
+        """Returns ``text``, cut if it has more tokens than the limit.
 
-        The cut is after the last whole line that fits, or inside the first line if not even that does. N is how many
-        of the text's tokens are missing.
+        A text that is cut ends in `` …[cut: N more tokens]``, where N is how many of its tokens are missing. The cut is
+        after the last whole line that fits. If not even the first line fits, the cut is inside it.
         """
         encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ends = [end for _, end in encoded["offset_mapping"]]
@@ -52,10 +52,10 @@ class TokenLimit:
 
 
 def defuse_special_tokens(text: str, tokenizer: Any) -> str:
-    """``text`` with a blank inside whatever the tokenizer would read as a special token.
+    """Returns ``text`` with a blank inside whatever the tokenizer would read as a special token.
 
-    A memory may hold any text. One that holds ``<|im_end|>`` would end the tool's turn and could speak in the next
-    role: what stands in memories is data and never part of the dialogue's frame.
+    A memory may hold any text. If it held ``<|im_end|>``, it would end the tool's turn and could speak in another role.
+    The content of memories is data and must never become part of the dialogue's frame.
     """
     for token in sorted(tokenizer.all_special_tokens, key=len, reverse=True):
         text = text.replace(token, f"{token[0]} {token[1:]}")

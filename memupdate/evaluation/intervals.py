@@ -1,7 +1,7 @@
 """Confidence intervals for scores that come in clusters.
 
-Questions of one conversation share a memory bank, and rollouts of one question share the question: they are not
-independent, so that an interval over single rollouts is too narrow. The cluster bootstrap draws whole clusters with
+Questions of one conversation share a memory bank, and rollouts of one question share the question. They are not
+independent, so an interval over single rollouts is too narrow. The cluster bootstrap draws whole clusters with
 replacement (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
 """
 
@@ -25,7 +25,7 @@ class Interval:
     high: float
 
     def excludes_zero(self) -> bool:
-        """Whether the whole interval is on one side of zero."""
+        """Returns whether the whole interval is on one side of zero."""
         return self.low > 0 or self.high < 0
 
 
@@ -36,17 +36,17 @@ def cluster_bootstrap(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """Percentile interval of the mean under resampling of whole clusters.
+    """Returns the mean, and its percentile interval under resampling of whole clusters.
 
     Args:
-        values: one score per observation.
-        clusters: which cluster each observation belongs to, same length.
-        level: confidence level in (0, 1).
-        resamples: bootstrap resamples.
+        values: one score for each observation.
+        clusters: the cluster of each observation; as long as ``values``.
+        level: the confidence level, in (0, 1).
+        resamples: the number of bootstrap resamples.
         seed: of the resampling.
 
     Raises:
-        FieldError: no values, lengths that differ, or a level outside (0, 1).
+        FieldError: there are no values, the lengths differ, or the level is outside (0, 1).
     """
     if not len(values):
         raise FieldError("values", list(values), "at least one score")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from memupdate.errors import DataError
 from memupdate.evaluation.intervals import Interval, cluster_bootstrap
+from memupdate.files import write_atomically
+
+Row = Mapping[str, Any]  # one line of a trace
 
 REWARD_PARTS = (
     "reward",
@@ -26,11 +30,34 @@ CATEGORY_NAMES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-ho
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure before training, after training, and the paired difference, each with a 95 % interval."""
+    """One figure before training, after training, and their paired difference, each with a 95 % interval."""
 
     before: Interval
     after: Interval
     difference: Interval
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many rollouts, before training and after."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The rollouts of two validations, paired by key (question and rollout).
+
+    Attributes:
+        pairs: the rollouts that were scored both before and after, as (before, after).
+        failed: rollouts whose scoring failed.
+        unpaired: rollouts whose other side failed or left no trace.
+    """
+
+    pairs: list[tuple[Row, Row]]
+    failed: Count
+    unpaired: Count
 
 
 @dataclass(frozen=True)
@@ -39,23 +66,29 @@ class Report:
 
     Attributes:
         steps: the policy's step before and after.
-        n: rollouts compared (questions times rollouts per question).
+        n: pairs of rollouts that the means are over.
+        failed: rollouts left out because their scoring failed.
+        unpaired: rollouts left out because the same rollout was not scored on the other side.
         conversations: held-out conversations; the intervals' clusters.
         figures: by name, reward parts first, then memory counts, turns, calls and errors per tool.
-        categories: the reward per LoCoMo category, with the number of rollouts.
+        categories: the reward for each LoCoMo category, with the number of pairs.
     """
 
     steps: tuple[int, int]
     n: int
+    failed: Count
+    unpaired: Count
     conversations: tuple[str, ...]
     figures: dict[str, Comparison]
     categories: dict[int, tuple[int, Comparison]]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-able copy."""
+        """Returns a copy that JSON can hold."""
         return {
             "steps": list(self.steps),
             "n": self.n,
+            "failed": asdict(self.failed),
+            "unpaired": asdict(self.unpaired),
             "conversations": list(self.conversations),
             "figures": {name: asdict(figure) for name, figure in self.figures.items()},
             "categories": {str(key): {"n": n, "reward": asdict(c)} for key, (n, c) in self.categories.items()},
@@ -63,7 +96,7 @@ class Report:
 
 
 def read_validation(run_dir: Path) -> dict[int, list[dict[str, Any]]]:
-    """Validation trajectories of a run, by step.
+    """Reads the validation trajectories of a run, by the policy's step.
 
     Raises:
         DataError: the run has not validated twice.
@@ -78,10 +111,32 @@ def read_validation(run_dir: Path) -> dict[int, list[dict[str, Any]]]:
     }
 
 
-def compare_rows(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], field: str) -> Comparison:
-    """Compares one reward field over trajectories paired by key (question and rollout)."""
-    later = {row["key"]: row for row in after}
-    pairs = [(row, later[row["key"]]) for row in before if row["key"] in later]
+def pair(before: Sequence[Row], after: Sequence[Row]) -> Pairing:
+    """Pairs the rollouts of two validations.
+
+    A rollout whose scoring failed (``reward_error``) has parts of 0 that nobody measured: it is in no pair. A rollout
+    that failed as a whole leaves no trace, so its other side is unpaired.
+    """
+    olds, news = ({row["key"]: row for row in rows if not _failed(row)} for rows in (before, after))
+    both = [key for key in olds if key in news]
+    return Pairing(
+        pairs=[(olds[key], news[key]) for key in both],
+        failed=Count(sum(map(_failed, before)), sum(map(_failed, after))),
+        unpaired=Count(len(olds) - len(both), len(news) - len(both)),
+    )
+
+
+def _failed(row: Row) -> bool:
+    return bool(row["reward"].get("reward_error"))
+
+
+def compare_pairs(pairs: Sequence[tuple[Row, Row]], field: str) -> Comparison:
+    """Compares one field of the reward over pairs of rollouts.
+
+    Args:
+        pairs: at least one.
+        field: the name of a number in ``reward``.
+    """
     clusters = [old["sample_id"] for old, _ in pairs]
     olds = [float(old["reward"][field]) for old, _ in pairs]
     news = [float(new["reward"][field]) for _, new in pairs]
@@ -96,37 +151,53 @@ def compare(run_dir: Path) -> Report:
     """Compares the first and the last validation of a run.
 
     Raises:
-        DataError: the run has not validated twice.
+        DataError: the run has not validated twice, or no rollout was scored in both validations.
     """
     traces = read_validation(run_dir)
     first, last = min(traces), max(traces)
-    before, after = traces[first], traces[last]
-    numeric = [name for name, value in before[0]["reward"].items() if isinstance(value, (int, float))]
-    others = [name for name in numeric if name not in REWARD_PARTS and name != "category"]
-    categories: dict[int, tuple[int, Comparison]] = {}
-    for category in sorted({int(row["reward"]["category"]) for row in before}):
-        old, new = ([row for row in rows if int(row["reward"]["category"]) == category] for rows in (before, after))
-        categories[category] = len(old), compare_rows(old, new, "reward")
+    paired = pair(traces[first], traces[last])
+    pairs = paired.pairs
+    if not pairs:
+        raise DataError(f"{run_dir}: no held-out rollout was scored both at step {first} and at step {last}")
+    by_category: dict[int, list[tuple[Row, Row]]] = defaultdict(list)
+    for old, new in pairs:
+        by_category[int(old["reward"]["category"])].append((old, new))
     return Report(
         steps=(first, last),
-        n=len(before),
-        conversations=tuple(sorted({row["sample_id"] for row in before})),
-        figures={name: compare_rows(before, after, name) for name in (*REWARD_PARTS, *others)},
-        categories=categories,
+        n=len(pairs),
+        failed=paired.failed,
+        unpaired=paired.unpaired,
+        conversations=tuple(sorted({old["sample_id"] for old, _ in pairs})),
+        figures={name: compare_pairs(pairs, name) for name in _figures(pairs[0][0])},
+        categories={key: (len(own), compare_pairs(own, "reward")) for key, own in sorted(by_category.items())},
     )
+
+
+def _figures(row: Row) -> tuple[str, ...]:
+    """Names what is compared: the reward's parts, then every other number that a rollout reports."""
+    numbers = (name for name, value in row["reward"].items() if isinstance(value, (int, float)))
+    return *REWARD_PARTS, *(name for name in numbers if name not in (*REWARD_PARTS, "category", "reward_error"))
 
 
 def _interval(interval: Interval) -> str:
     return f"{interval.mean:8.4f} [{interval.low:8.4f}, {interval.high:8.4f}]"
 
 
+def _left_out(report: Report) -> list[str]:
+    """Says which rollouts the means leave out, if there are any."""
+    counts = (("failed", report.failed), ("unpaired", report.unpaired))
+    parts = [f"{name}: {count.before} before, {count.after} after" for name, count in counts if any(astuple(count))]
+    return [f"left out, {'; '.join(parts)}"] if parts else []
+
+
 def render(report: Report) -> str:
-    """The report as a table for a terminal."""
+    """Returns the report as a table for a terminal."""
     width = max(len(name) for name in report.figures) + 2
     head = f"{'held-out':<{width}}{'before':>30}{'after':>30}{'difference':>30}"
     lines = [
         f"{report.n} rollouts, {len(report.conversations)} conversations ({', '.join(report.conversations)}); "
         f"policy of step {report.steps[0]} and of step {report.steps[1]}; mean [95 % interval]",
+        *_left_out(report),
         "",
         head,
         "-" * len(head),
@@ -145,5 +216,6 @@ def render(report: Report) -> str:
 
 def write(report: Report, run_dir: Path) -> None:
     """Writes ``report.json`` and ``report.txt`` into the run's folder."""
-    (run_dir / "report.json").write_text(json.dumps(report.to_json(), indent=1) + "\n")
-    (run_dir / "report.txt").write_text(render(report) + "\n")
+    write_atomically(run_dir / "report.txt", render(report) + "\n")
+    # Last: a run is finished from the moment it is there.
+    write_atomically(run_dir / "report.json", json.dumps(report.to_json(), indent=1) + "\n")

@@ -1,1 +1,1 @@
-"""The verl plug-in that both packages train on: CPU platform, rollout servers, trainer, launcher, doctor."""
+"""The verl plug-in that every job trains on: CPU platform, rollout servers, trainer, checkpoints, launcher, config."""

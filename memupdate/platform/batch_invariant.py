@@ -1,12 +1,12 @@
-"""Products of fp32 tensors on a CPU that do not depend on the batch they are computed in.
+"""Makes products of fp32 tensors on a CPU independent of the batch in which they are computed.
 
-A BLAS picks another order of summation for every shape, so a token's logits differ by some units in the last place
-between a decoding step of three rows and a training batch of thirty. Large attention scores and sharp distributions
-turn that into 1e-5 and more in a log-prob. Here products are summed in float64 and rounded once: whatever the order,
-the fp32 result is the same (but where a sum lies within 1e-16 of a rounding boundary). It is what SGLang's
-deterministic mode does on a GPU, by other means.
+A BLAS library sums in another order for every shape. A token's logits therefore differ in their last digits between a
+decoding step of three rows and a training batch of thirty. Large attention scores and sharp distributions turn that
+into 1e-5 and more in a log-prob. Here products are summed in float64 and rounded once, so the fp32 result is the same
+in every order, unless a sum lies within 1e-16 of a rounding boundary. SGLang's deterministic mode reaches the same on
+a GPU by other means.
 
-The forward pass alone is treated: gradients need no such agreement, and cost twice the forward.
+Only the forward pass is changed: gradients need no such agreement, and cost twice as much as the forward pass.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import torch
 BATCH_INVARIANT = "MEMUPDATE_BATCH_INVARIANT"
 
 _PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "_scaled_dot_product_flash_attention_for_cpu")
-# A long matrix is multiplied by so many rows at a time: their float64 copies stay in the processor's cache, which makes
-# the product of a training batch with a head of 2,000 ids 1.7 times as fast.
+# A long matrix is multiplied this many rows at a time. The float64 copies of so few rows stay in the processor's cache,
+# which makes the product of a training batch with a head of 2,000 ids 1.7 times as fast.
 _ROWS = 256
 _library: torch.library.Library | None = None
 
 
 def enable_if_asked() -> None:
-    """Switches this process over where the run's environment says so."""
+    """Switches this process over if the run's environment asks for it."""
     if os.environ.get(BATCH_INVARIANT) == "1":
         enable()
 
 
 def enable() -> None:
-    """Switches this process over, for good; a second call does nothing."""
+    """Switches this process over for as long as it runs. A second call does nothing."""
     global _library
     if _library is not None:
         return

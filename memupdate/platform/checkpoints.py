@@ -1,9 +1,9 @@
-"""Checkpoints that a kill cannot spoil, and a digest that says whether two are the same.
+"""Checkpoints that survive a kill, and a digest that says whether two checkpoints are the same.
 
-verl writes ``global_step_N/`` in place and then the tracker file. A run killed between the two, or while the tracker
-is open, leaves a half-written folder or an empty tracker, at which verl's resume fails. Here a checkpoint counts from
-the moment its ``state.json`` exists, which is written last and atomically; :func:`recover` makes the tracker name the
-newest one that counts and removes what does not.
+verl writes ``global_step_N/`` in place and then the tracker file. A run that is killed between the two, or while the
+tracker is open, leaves a half-written folder or an empty tracker, and verl's resume then fails. Here a checkpoint is
+complete from the moment its ``state.json`` exists, which is written last and atomically. :func:`recover` makes the
+tracker name the newest complete checkpoint and removes the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ TRACKER = "latest_checkpointed_iteration.txt"
 
 @dataclass(frozen=True)
 class RunState:
-    """What a checkpoint holds beside the actor: the step, and the data position as rows drawn."""
+    """What a checkpoint holds beside the actor.
+
+    Attributes:
+        step: the training step.
+        rows_drawn: rows of the training file drawn since the start of the run.
+        data_seed: the seed of their order.
+    """
 
     step: int
     rows_drawn: int
@@ -36,7 +42,7 @@ class RunState:
 
 
 def finish(folder: Path, state: RunState) -> None:
-    """Declares a checkpoint complete."""
+    """Marks a checkpoint as complete."""
     write_atomically(folder / STATE_FILE, json.dumps(asdict(state)) + "\n")
 
 
@@ -53,21 +59,21 @@ def read_state(folder: Path) -> RunState:
 
 
 def step_of(folder: Path) -> int:
-    """The step in the name of a ``global_step_N`` folder."""
+    """Returns the step in the name of a ``global_step_N`` folder."""
     return int(folder.name.removeprefix("global_step_"))
 
 
 def complete_checkpoints(root: Path) -> list[Path]:
-    """Complete checkpoints under ``root``, oldest first."""
+    """Returns the complete checkpoints under ``root``, oldest first."""
     folders = [folder for folder in root.glob("global_step_*") if (folder / STATE_FILE).is_file()]
     return sorted(folders, key=step_of)
 
 
 def recover(root: Path) -> Path | None:
-    """Makes verl's tracker name the newest complete checkpoint; removes half-written ones.
+    """Makes verl's tracker name the newest complete checkpoint, and removes half-written ones.
 
     Returns:
-        The checkpoint that a run will resume from, or None.
+        The checkpoint that a run will resume from; None if there is none.
     """
     if not root.is_dir():
         return None
@@ -90,7 +96,7 @@ def keep_newest(root: Path, count: int) -> None:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of nested mappings, sequences, tensors, arrays and scalars, by content and not by file format."""
+    """Returns the SHA-256 of the content of nested mappings, sequences, tensors, arrays and scalars."""
     state = hashlib.sha256()
     _feed(state, value)
     return state.hexdigest()
@@ -127,7 +133,10 @@ def _feed(state: Any, value: Any) -> None:
 
 
 def checkpoint_digests(folder: Path) -> dict[str, str]:
-    """Digest of each part of a checkpoint: model, optimiser, scheduler and RNG (``extra_state``) per rank, and state.
+    """Returns the digest of each part of a checkpoint.
+
+    The parts are ``state`` and, for each rank, the model, the optimiser, and scheduler and random states
+    (``extra_state``).
 
     Raises:
         DataError: the folder is not a complete checkpoint.

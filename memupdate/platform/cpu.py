@@ -1,9 +1,9 @@
 """A CPU platform for verl 0.9.1, registered through verl's own ``PlatformRegistry``.
 
-verl imports this module at the end of ``import verl`` in every process (entry-point group ``verl.plugins``), so it
-stays light: nothing from ``verl.workers`` here. verl logs an import error of a plug-in at DEBUG only, which is why
-the launcher and the doctor assert what was resolved (:func:`assert_platform`). Where CUDA is found, or another
-platform is named by ``VERL_PLATFORM``, this one stays out of the way.
+verl imports this module at the end of ``import verl`` in every process (entry-point group ``verl.plugins``). It must
+stay light, so it imports nothing from ``verl.workers``. verl logs an import error of a plug-in at DEBUG only; the
+launcher and the doctor therefore check which platform verl found (:func:`assert_platform`). This platform is not used
+if there is CUDA, or if ``VERL_PLATFORM`` names another one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 
 def _device_module() -> types.ModuleType:
-    """``torch.cpu`` plus the memory calls that verl makes unconditionally and that ``torch.cpu`` lacks."""
+    """Returns ``torch.cpu`` with the calls added that verl makes on every device and that ``torch.cpu`` lacks."""
     module = types.ModuleType("memupdate.platform.cpu_device")
     module.__dict__.update({name: value for name, value in vars(torch.cpu).items() if not name.startswith("__")})
     for name in ("memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved"):
@@ -119,7 +119,7 @@ class PlatformCPU(PlatformBase):
 
 
 def assert_platform(device: str) -> None:
-    """Check that verl resolved the device that the config names.
+    """Checks that verl found the device that the config names.
 
     Raises:
         FieldError: verl runs on another device than ``trainer.device`` says.

@@ -1,10 +1,10 @@
-"""Starts a training run on a Ray cluster: services such as the broker, verl's workers, the trainer."""
+"""Starts a training run on a Ray cluster: the services of the job, verl's workers, the trainer."""
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -14,23 +14,27 @@ from memupdate.platform.batch_invariant import BATCH_INVARIANT
 from memupdate.platform.cpu import assert_platform
 from memupdate.platform.workers import TRAINER_THREADS
 
+if TYPE_CHECKING:
+    from memupdate.platform.trainer import PlatformTrainer
+
 logger = logging.getLogger(__name__)
 
-_TaskRunner: Any = TaskRunnerV1.__ray_metadata__.modified_class  # type: ignore[attr-defined]
+# verl exports its task runner as a Ray actor, which cannot be subclassed: this is the class inside (verl_private.py).
+_TaskRunner: Any = TaskRunnerV1.__ray_metadata__.modified_class  # type: ignore[attr-defined]  # Ray adds it
 
 
-class PlatformTaskRunner(_TaskRunner):
-    """verl's task runner with a trainer of this platform."""
+class PlatformTaskRunner(_TaskRunner):  # type: ignore[misc]  # the class inside the actor has no static type
+    """verl's task runner with a trainer of this platform. A job derives from it and says what it needs."""
 
-    def make_trainer(self, config: DictConfig) -> Any:
-        """The trainer; called when the platform is checked and the TransferQueue is up."""
+    def make_trainer(self, config: DictConfig) -> PlatformTrainer:
+        """Returns the job's trainer. Called when the platform is checked and the TransferQueue is up."""
         raise NotImplementedError
 
     def start_services(self, config: DictConfig) -> None:
-        """Starts what the run's trajectories need beside verl's workers."""
+        """Starts what the run's trajectories need beside verl's workers. Does nothing unless a job overrides it."""
 
     def finish(self) -> None:
-        """Called when the last step is done."""
+        """Called when the last step is done. Does nothing unless a job overrides it."""
 
     def run(self, config: DictConfig) -> None:
         import transfer_queue as tq
@@ -45,48 +49,30 @@ class PlatformTaskRunner(_TaskRunner):
         tq.init(config.transfer_queue)
         succeeded = False
         try:
-            self.trainer = self.make_trainer(config)
-            self.trainer.init()
+            self.trainer: Any = self.make_trainer(config)  # the job's own class
+            self.trainer.init()  # type: ignore[no-untyped-call]  # verl gives it no types
             self.init_agent_loop_manager()
             self.trainer.fit(self.agent_loop_manager)
             self.finish()
             succeeded = True
         finally:
-            # There may be no trainer: its own error is the one to see.
+            # There may be no trainer: then the error that prevented it is the one to see.
             tracking = getattr(getattr(self, "trainer", None), "logger", None)
             if tracking is not None:
                 tracking.finish(exit_code=0 if succeeded else 1)
             tq.close()
 
 
-class MemoryTaskRunner(PlatformTaskRunner):
-    """The memory trainer, and the memory broker beside it.
-
-    The broker's actors live as long as this object: reward and rollout workers find it by name.
-    """
-
-    def start_services(self, config: DictConfig) -> None:
-        from memupdate.broker import start_broker
-
-        # A resumed run rolls its unfinished trajectories out again, under the same namespaces: their old banks go.
-        self.broker = start_broker(config.memory, fresh=True)
-
-    def make_trainer(self, config: DictConfig) -> Any:
-        from memupdate.run.trainer import MemoryTrainer
-
-        return MemoryTrainer(config=config)
-
-
 def train(config: DictConfig, task_runner: type[PlatformTaskRunner], section: str) -> None:
-    """Runs GRPO as configured; returns when the last step is done.
+    """Runs GRPO as configured and returns when the last step is done.
 
     Args:
         config: a whole config, as :func:`memupdate.platform.config.compose` returns it.
-        task_runner: what runs it.
-        section: name of the config's section that holds the run's settings.
+        task_runner: the job's task runner.
+        section: the name of the config's section that holds the run's settings.
 
     Raises:
-        ray.exceptions.RayTaskError: what went wrong in the run; its cause is the first error.
+        ray.exceptions.RayTaskError: the run failed; the cause is the first error.
     """
     variables = environment(config[section])
     os.environ.update(variables)
@@ -98,12 +84,27 @@ def train(config: DictConfig, task_runner: type[PlatformTaskRunner], section: st
         ray.shutdown()
 
 
-def environment(settings: Any) -> dict[str, str]:
-    """Environment variables of the driver, which Ray hands to every process of the run.
+class ProcessSettings(Protocol):
+    """What the processes of a run read from the run's section of the config.
+
+    Attributes:
+        threads: OMP threads of each process.
+        trainer_threads: torch threads of the training workers.
+        batch_invariant: whether fp32 products on a CPU are summed in float64.
+        run_dir: the run's folder.
+    """
+
+    threads: int
+    trainer_threads: int
+    batch_invariant: bool
+    run_dir: str
+
+
+def environment(settings: ProcessSettings) -> dict[str, str]:
+    """Returns the environment variables of the driver. Ray hands them to every process of the run.
 
     Args:
-        settings: the run's section of the config: ``threads``, ``trainer_threads``, ``batch_invariant`` and
-            ``run_dir`` are read.
+        settings: the run's section of the config.
     """
     threads = str(settings.threads)
     return {

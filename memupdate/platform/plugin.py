@@ -1,47 +1,40 @@
-"""What verl loads by name: engines and rollouts of this project.
+"""What verl loads by name: the platform's training engine, and the rollout engines of the table.
 
-verl imports this module where ``actor_rollout_ref.model.external_lib`` names it: in the task runner, every training
-worker, every agent-loop worker and the rollout servers, before engines and rollouts are resolved. Not in reward
-workers.
+``actor_rollout_ref.model.external_lib`` names this module, or a module that imports it. verl imports it in the task
+runner, every training worker, every agent-loop worker and the rollout servers, before it looks for engines and
+rollouts. It does not import it in reward workers.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from verl.utils.device import get_device_name
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from verl.workers.rollout import base as rollout_base
-from verl.workers.rollout.replica import RolloutReplica, RolloutReplicaRegistry
+from verl.workers.rollout.replica import RolloutReplicaRegistry
 
-import memupdate.agents.parser  # noqa: F401  registers the tool-call parser that keeps malformed calls
-
-
-def _torch_replica() -> type[RolloutReplica]:
-    from memupdate.platform.rollout.torch_server import TorchReplica
-
-    return TorchReplica
+from memupdate.platform.rollout.table import ROLLOUTS
 
 
-def _sglang_cpu_replica() -> type[RolloutReplica]:
-    from memupdate.platform.rollout.sglang_cpu import SGLangCPUReplica
+def register_rollouts() -> None:
+    """Registers every engine of the table with verl, on the server's side and on the trainer's."""
+    for name in ROLLOUTS:
+        RolloutReplicaRegistry.register(name, partial(ROLLOUTS.load, name))
+        # verl has a register call for the server's side and none for the trainer's: a private dict of class names is
+        # all there is. verl_private.py lists it with the other private names.
+        rollout_base._ROLLOUT_REGISTRY[(name, "async")] = "memupdate.platform.rollout.snapshot.SnapshotWeightPush"
 
-    return SGLangCPUReplica
 
-
-RolloutReplicaRegistry.register("torch", _torch_replica)
-RolloutReplicaRegistry.register("sglang_cpu", _sglang_cpu_replica)
-# verl has no register call for the trainer's side of a rollout: a dict of class names is all there is. This is the
-# only place where the project touches a private name of verl.
-rollout_base._ROLLOUT_REGISTRY[("torch", "async")] = "memupdate.platform.rollout.snapshot.SnapshotWeightPush"
-rollout_base._ROLLOUT_REGISTRY[("sglang_cpu", "async")] = "memupdate.platform.rollout.snapshot.SnapshotWeightPush"
+register_rollouts()
 
 
 class CPUEngineMixin:
-    """Builds the FSDP2 module of a reference model without pinned memory, which needs an accelerator.
+    """Builds the FSDP2 module of a reference model on a CPU without pinned memory, which needs an accelerator.
 
-    verl's engine hard-codes ``CPUOffloadPolicy(pin_memory=True)`` where ``forward_only`` is set; on a CPU there is
+    verl's engine always takes ``CPUOffloadPolicy(pin_memory=True)`` if ``forward_only`` is set. On a CPU there is
     nothing to offload.
     """
 
@@ -62,4 +55,4 @@ class CPUEngineMixin:
 
 @EngineRegistry.register(model_type="language_model", backend=["fsdp", "fsdp2"], device="cpu")
 class CPULanguageModelEngine(CPUEngineMixin, FSDPEngineWithLMHead):
-    """verl's FSDP engine under the registry key that it lacks: ``device="cpu"``."""
+    """verl's FSDP engine, registered for the device that verl leaves out: ``cpu``."""

@@ -1,4 +1,4 @@
-"""Which prompts come next: a pure function of the seed and of how many were drawn."""
+"""Which prompts come next, as a function of the seed and of how many were drawn, and of nothing else."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from memupdate.errors import FieldError
 
 @dataclass
 class DataPosition:
-    """A shuffled pass over ``size`` rows after another; the position is one number.
+    """One shuffled pass over ``size`` rows after another. The position is one number.
 
-    A loader whose state is an iterator has to be caught in the middle of an epoch and cannot be at its edge. Here the
-    permutation of epoch ``e`` is ``default_rng((seed, e))``, so that a run that was killed anywhere goes on with the
-    row it would have drawn.
+    The order of epoch ``e`` is a permutation by ``default_rng((seed, e))``. A run that was killed anywhere, also at the
+    edge of an epoch, goes on with the row that it would have drawn next. verl's own loader restores the state of an
+    iterator, which fails at the edge of an epoch.
 
     Attributes:
         size: rows in the training file.
@@ -32,7 +32,7 @@ class DataPosition:
             raise FieldError("data.train_files", f"{self.size} rows", "at least one row")
 
     def next_rows(self, count: int) -> list[int]:
-        """Draws the next ``count`` row numbers; goes on into the next epoch where one ends."""
+        """Returns the next ``count`` row numbers, and goes on into the next epoch if one ends."""
         rows: list[int] = []
         while len(rows) < count:
             epoch, offset = divmod(self.drawn, self.size)

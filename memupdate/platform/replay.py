@@ -9,17 +9,17 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 
 def trajectory_order(key: str) -> tuple[str, int, int]:
-    """Sort key of a TransferQueue key ``{uid}_{session}_{segment}``."""
+    """Returns the sort key of a TransferQueue key ``{uid}_{session}_{segment}``."""
     uid, session, segment = key.rsplit("_", 2)
     return uid, int(session), int(segment)
 
 
 class OrderedReplayBuffer(ReplayBuffer):
-    """verl's synchronous replay buffer with an order of its own and a shorter poll.
+    """verl's synchronous replay buffer with a fixed order and a shorter poll.
 
-    Trajectories finish in any order; a floating-point sum over a batch depends on the order of its rows. Sorting by
-    prompt, rollout and segment makes a step a function of its trajectories alone, so that a resumed run repeats it
-    bit by bit. The stock poll of 2 s costs more than a whole step of a small model.
+    Trajectories finish in any order, and a floating-point sum over a batch depends on the order of its rows. Sorting by
+    prompt, rollout and segment makes a step a function of its trajectories alone, so that a resumed run repeats it bit
+    by bit. The stock poll of 2 s costs more than a whole step of a small model.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -28,13 +28,13 @@ class OrderedReplayBuffer(ReplayBuffer):
 
     def _select_prompt_uids(
         self, partition_id: str, sampleable_keys: set[str], batch_size: int
-    ) -> tuple[list[str], dict[str, dict], dict[str, int]]:
+    ) -> tuple[list[str], dict[str, dict[str, Any]], dict[str, int]]:
         steps = dict(self.prompt_global_steps[partition_id])
         ordered = sorted(sampleable_keys, key=lambda uid: (steps.get(uid, 0), uid))
         return ordered[:batch_size], dict(self.partitions[partition_id]), steps
 
     def _materialize_batch(
-        self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict]
+        self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict[str, Any]]
     ) -> KVBatchMeta:
         ordered = {key: partition_snapshot[key] for key in sorted(partition_snapshot, key=trajectory_order)}
         return super()._materialize_batch(partition_id, selected_prompt_uids, ordered)

@@ -1,4 +1,4 @@
-"""Where the randomness of one generation comes from: a seed that depends on what is generated, never on when."""
+"""The sampling seed of one generation. It depends on what is generated and never on when."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ SEED_BITS = 31
 
 
 def request_seed(run_seed: int, step: int, prompt: str, rollout_index: int, turn: int) -> int:
-    """The sampling seed of one generation: the same in a run that was killed and resumed at this step.
+    """Returns the sampling seed of one generation, which is the same in a run that was killed and resumed.
 
     Args:
         run_seed: the run's seed.
-        step: global training step.
-        prompt: the prompt's uid, which counts the prompts of a run: a row that a step holds twice has two.
+        step: the global training step.
+        prompt: the prompt's uid, which counts the prompts of a run. A row that a step holds twice has two.
         rollout_index: the rollout in its group.
         turn: the assistant turn, from 0.
 
     Returns:
-        0 <= seed < 2**31, as unrelated for neighbouring arguments as for any.
+        A hash of the arguments, with 0 <= seed < 2**31.
     """
     named = json.dumps([run_seed, step, prompt, rollout_index, turn]).encode()
-    return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), "big") % 2**SEED_BITS
+    return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), "big") % (1 << SEED_BITS)

@@ -13,26 +13,26 @@ from omegaconf import DictConfig, OmegaConf
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """The process group of a torchrun process, on the device that verl found."""
+    """Opens and closes the process group of a torchrun process, on the device that verl found."""
     from verl.utils.device import get_device_name
     from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
     if get_device_name() == "cpu":
         import torch.distributed
 
-        # verl would ask for "cpu:gloo,cpu:gloo", which torch refuses: a device named twice
+        # verl would ask for "cpu:gloo,cpu:gloo", and torch refuses a device that is named twice
         torch.distributed.init_process_group(backend="cpu:gloo")
     else:
         initialize_global_process_group()
     yield
-    # FSDP's modules are reference cycles that keep the group and its threads: collected here, they are joined now and
-    # do not meet the interpreter's end.
+    # FSDP's modules are reference cycles that keep the group and its threads alive. Without this, the threads would
+    # still run when the interpreter ends.
     gc.collect()
     destroy_global_process_group()
 
 
 def run(config: DictConfig) -> None:
-    """Trains as configured; the model is saved in ``trainer.default_local_dir/global_step_N/huggingface``."""
+    """Trains as configured and saves the model in ``trainer.default_local_dir/global_step_N/huggingface``."""
     from verl.trainer.sft_trainer import SFTTrainer
 
     with process_group():

@@ -1,4 +1,4 @@
-"""The processes that a run consists of, each with its log, and the progress bars that watch them."""
+"""The processes of a run, each with a log of its own, and the progress bars that watch them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -23,16 +22,18 @@ LOG_TAIL = 25
 
 
 class StageError(MemupdateError):
-    """A stage's process ended with an error; the message holds the end of its log and where the rest is."""
+    """A stage's process ended with an error. The message holds the end of its log and says where the log is."""
 
 
-def run_stage(command: Sequence[str], log: Path, environment: Mapping[str, str], watch: Any = None) -> None:
+def run_stage(
+    command: Sequence[str], log: Path, environment: Mapping[str, str], watch: Callable[[], None] | None = None
+) -> None:
     """Runs a stage's process with its output in a file.
 
     Args:
         command: the process.
-        log: gets standard output and error.
-        environment: variables beside this process's own.
+        log: the file that gets standard output and standard error.
+        environment: environment variables, beside those of this process.
         watch: called every half second while it runs.
 
     Raises:
@@ -60,7 +61,7 @@ def run_stage(command: Sequence[str], log: Path, environment: Mapping[str, str],
 
 
 class SFTProgress:
-    """A progress bar fed from verl's SFT trainer's log (``step:17 - train/loss:…``); quiet when there is no terminal.
+    """A progress bar that reads the log of verl's SFT trainer. It is quiet if there is no terminal.
 
     Args:
         log: the trainer's output.
@@ -73,9 +74,10 @@ class SFTProgress:
         self._bar = tqdm(total=steps, desc=name, unit="step", disable=None)
 
     def __call__(self) -> None:
-        """Looks for the newest step."""
+        """Looks for the newest step in the log."""
         if self._bar.disable:
             return
+        # a line of the log: step:17 - train/loss:0.25 ...
         found = re.findall(r"step:(\d+) - .*?train/loss:([0-9.]+)", self._log.read_text(errors="replace"))
         if found:
             self._bar.n = int(found[-1][0])
@@ -83,22 +85,22 @@ class SFTProgress:
 
 
 class TrainingProgress:
-    """A progress bar fed from ``metrics.jsonl``; quiet when there is no terminal, one log line per validation then.
+    """A progress bar that reads ``metrics.jsonl``. Without a terminal it is one log line for each validation.
 
     Args:
         run_dir: the run's folder.
         steps: how many there will be.
-        section: prefix of the metrics of a step's trajectories.
+        section: the prefix of the metrics of a step's trajectories.
     """
 
-    def __init__(self, run_dir: Path, steps: int, section: str = "memory") -> None:
+    def __init__(self, run_dir: Path, steps: int, section: str) -> None:
         self._reward = f"{section}/reward"
         self._file = run_dir / "metrics.jsonl"
         self._bar = tqdm(total=steps, desc="GRPO", unit="step", disable=None)
         self._seen = 0
 
     def __call__(self) -> None:
-        """Looks for new lines."""
+        """Looks for new lines in the file."""
         if not self._file.is_file():
             return
         lines = self._file.read_text().splitlines()

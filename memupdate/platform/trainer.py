@@ -29,19 +29,19 @@ logger = logging.getLogger(__name__)
 
 
 class PolicyMismatchError(MemupdateError):
-    """The rollout engine and the trainer disagree about the policy by more than the config allows."""
+    """The log-probs of the rollout engine and of the trainer differ by more than the config allows."""
 
 
 class PlatformTrainer(PPOTrainerSync):
-    """GRPO on trajectories of any kind.
+    """GRPO on trajectories of any kind. A job derives from it and says how its trajectories are read.
 
     Beside verl's own metrics it logs ``training/rollout_log_prob_diff_*`` (rollout against trainer) and
     ``validation/*``, and writes ``metrics.jsonl`` and ``trace/*.jsonl`` in the run's folder.
 
     Attributes:
-        section: name of the config's section that holds the run's settings: ``run_dir``, ``checkpoints_to_keep``,
-            ``mismatch`` and ``trace``; also the prefix of the metrics of a step's trajectories.
-        worker_class: the colocated worker.
+        section: the name of the config's section that holds the run's settings (``run_dir``, ``checkpoints_to_keep``,
+            ``mismatch`` and ``trace``). It is also the prefix of the metrics of a step's trajectories.
+        worker_class: the class of the colocated worker.
     """
 
     section: ClassVar[str]
@@ -56,28 +56,28 @@ class PlatformTrainer(PPOTrainerSync):
         self.position: DataPosition
 
     def read_trajectories(self, batch: KVBatchMeta, split: str) -> Sequence[Trajectory]:
-        """The batch's trajectories, in order."""
+        """Returns the batch's trajectories, in order."""
         raise NotImplementedError
 
     def validation_metrics(self, rewards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """What is logged of a validation beside the means of all numbers of its trajectories' rewards."""
+        """Returns what is logged of a validation beside the means of all numbers in its trajectories' rewards."""
         return {}
 
     # ------------------------------------------------------------------ set-up
 
     def _init_resource_pool_mgr(self) -> None:
-        super()._init_resource_pool_mgr()
+        super()._init_resource_pool_mgr()  # type: ignore[no-untyped-call]  # verl gives it no types
         for role in (Role.Actor, Role.ActorRollout, Role.ActorRolloutRef, Role.RefPolicy):
             if role in self.role_worker_mapping:
                 self.role_worker_mapping[role] = ray.remote(self.worker_class)
 
     def _init_dataloader(self) -> None:
-        super()._init_dataloader()
+        super()._init_dataloader()  # type: ignore[no-untyped-call]
         size, batch = len(self.train_dataset), self.config.data.train_batch_size
         if size < batch:
             raise FieldError("data.train_batch_size", batch, f"at most {size}, the rows of data.train_files")
         self.position = DataPosition(size, self.config.data.seed)
-        # verl stops at total_epochs even where total_training_steps asks for more; the number of steps decides here
+        # verl stops at total_epochs even if total_training_steps asks for more; here the number of steps decides
         with open_dict(self.config):
             self.config.trainer.total_epochs = math.ceil((self.total_training_steps + 1) / self.steps_per_epoch) + 1
 
@@ -94,7 +94,7 @@ class PlatformTrainer(PPOTrainerSync):
     # ------------------------------------------------------------------ checkpoints
 
     def _save_checkpoint(self) -> None:
-        super()._save_checkpoint()
+        super()._save_checkpoint()  # type: ignore[no-untyped-call]
         root = Path(self.config.trainer.default_local_dir)
         state = checkpoints.RunState(self.global_steps, self.position.drawn, self.position.seed)
         checkpoints.finish(root / f"global_step_{self.global_steps}", state)
@@ -104,7 +104,7 @@ class PlatformTrainer(PPOTrainerSync):
         root = Path(self.config.trainer.default_local_dir)
         if self.config.trainer.resume_mode == "auto":
             checkpoints.recover(root)
-        super()._load_checkpoint()
+        super()._load_checkpoint()  # type: ignore[no-untyped-call]
         if self.global_steps > 0:
             if self.config.trainer.resume_mode == "resume_path":
                 folder = Path(self.config.trainer.resume_from_path)
@@ -166,9 +166,9 @@ class PlatformTrainer(PPOTrainerSync):
         self._metrics_file.append(global_steps, own_line)
 
     def _validate(self) -> dict[str, float]:
-        """Rolls out the held-out questions and scores them.
+        """Rolls out the held-out prompts and scores them.
 
-        verl's own validation names prompts at random, which would make the order of a sum differ between two runs.
+        verl's own validation gives prompts random names, so the order of a sum would differ between two runs.
         """
         trajectories: list[Trajectory] = []
         for number, batch_dict in enumerate(self.val_dataloader):

@@ -1,4 +1,4 @@
-"""verl's training workers, with a process group that CPU can have and random states that a run repeats."""
+"""verl's training workers, with a process group that works on a CPU and random states that a run repeats."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ TRAINER_THREADS = "MEMUPDATE_TRAINER_THREADS"
 class SeededTrainingWorker(TrainingWorker):
     """A training worker whose random states start from the config.
 
-    verl leaves Python's, numpy's and torch's generators as the operating system seeded them, and saves them in
-    checkpoints: without a seed, two runs of one config differ before their first step.
+    verl leaves the generators of Python, numpy and torch as the operating system seeded them, and saves them in
+    checkpoints. Two runs of one config would differ before their first step.
     """
 
     def __init__(self, config: Any) -> None:
         if get_device_name() == "cpu":
-            # verl would ask for the backend "cpu:gloo,cpu:gloo" and torch refuses a device named twice; verl's call
-            # does nothing when a group is there already
+            # verl would ask for the backend "cpu:gloo,cpu:gloo", and torch refuses a device that is named twice. verl's
+            # own call does nothing if there is a group already.
             initialize_global_process_group_ray(backend="cpu:gloo")
         super().__init__(config)
         torch.set_num_threads(int(os.environ[TRAINER_THREADS]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from memupdate.checks import build_options, check_positive_int
 from memupdate.errors import FieldError
-from memupdate.evaluation.locomo_score import locomo_score
+from memupdate.evaluation.locomo import locomo_score
 from memupdate.rewards.chat_endpoint import ChatEndpoint, check_endpoint_options
 from memupdate.rewards.contract import ABSTENTION_CATEGORY
 from memupdate.rewards.prompts import judge_prompt, reader_prompt

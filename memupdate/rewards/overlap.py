@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memupdate.errors import FieldError
-from memupdate.evaluation.locomo_score import normalize
+from memupdate.evaluation.locomo import normalize
 from memupdate.rewards.contract import ABSTENTION_CATEGORY, NO_SIGNAL
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from memupdate.checks import build_options, check_choice, check_positive_int
-from memupdate.evaluation.locomo_score import SINGLE_HOP, locomo_score
+from memupdate.evaluation.locomo import SINGLE_HOP, locomo_score
 from memupdate.rewards.chat_endpoint import ChatEndpoint, check_endpoint_options
 from memupdate.rewards.contract import ScoreItem
 from memupdate.rewards.language_model import FrozenLanguageModel, check_model_options

@@ -1,4 +1,4 @@
-"""``memupdate doctor``: is this machine ready for a run? One line per finding."""
+"""``memupdate doctor``: whether this machine is ready for a run, one line for each finding."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memupdate.errors import MemupdateError
-from memupdate.platform.config import LOCAL_MEMORY_GIB, check_tools, compose, one_line
+from memupdate.platform.config import one_line
+from memupdate.platform.verl_private import OVERRIDDEN_METHODS, changed_signatures
+from memupdate.run.preflight import LOCAL_MEMORY_GIB, check_tools
+from memupdate.run.profiles import compose_profile
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
-# What a run stands on; the rest of the lock follows from these.
+# The packages that a run calls itself; the rest of the lock follows from these.
 WATCHED = ("torch", "verl", "ray", "sglang", "transformers", "peft", "tensordict", "numpy", "wandb", "hydra-core")
 FREE_DISK_GIB = 5.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, whether it is well, and what was found."""
+    """What was looked at, whether it is as it should be, and what was found."""
 
     subject: str
     ok: bool
@@ -33,13 +36,13 @@ class Finding:
 
 
 def locked_versions(lock: Path) -> dict[str, str]:
-    """Name and version of every pin of a requirements file."""
+    """Returns the name and the version of every pin in a requirements file."""
     pins = re.findall(r"^([A-Za-z0-9_.\-]+)==([^\s;#]+)", lock.read_text(), flags=re.MULTILINE)
     return {name.lower().replace("_", "-"): version for name, version in pins}
 
 
 def check_versions(lock: Path) -> Iterator[Finding]:
-    """Installed versions against the lock file."""
+    """Compares the installed versions with a lock file."""
     pins = locked_versions(lock)
     for name in WATCHED:
         wanted = pins.get(name)
@@ -53,7 +56,7 @@ def check_versions(lock: Path) -> Iterator[Finding]:
 
 
 def check_device() -> Iterator[Finding]:
-    """What verl runs on."""
+    """Says which device verl runs on."""
     import torch
     import verl  # noqa: F401  loads the platform plug-in
     from verl.utils.device import get_device_name
@@ -65,15 +68,24 @@ def check_device() -> Iterator[Finding]:
     yield Finding("verl platform", found == wanted, f"{found} (expected {wanted})")
 
 
+def check_private_names() -> Iterator[Finding]:
+    """Says whether the private methods of verl that the project overrides have the signatures it relies on."""
+    changes = changed_signatures()
+    found = "; ".join(changes) or f"{len(OVERRIDDEN_METHODS)} methods as expected"
+    yield Finding("verl's private methods", not changes, found)
+
+
 def check_rollouts(profile: str) -> Iterator[Finding]:
-    """Rollout, reward manager and tools that verl resolves for a profile."""
+    """Says which rollout, reward manager and tools verl resolves for a profile."""
     from verl.trainer.ppo.reward import resolve_reward_manager_cls
     from verl.workers.rollout.base import get_rollout_class
     from verl.workers.rollout.replica import RolloutReplicaRegistry
 
     import memupdate.platform.plugin  # noqa: F401  registers the project's rollouts
 
-    config = compose(profile, ["memory.run_dir=none", "memory.data_dir=none", "actor_rollout_ref.model.path=none"])
+    config = compose_profile(
+        profile, ["memory.run_dir=none", "memory.data_dir=none", "actor_rollout_ref.model.path=none"]
+    )
     name = config.actor_rollout_ref.rollout.name
     replica = RolloutReplicaRegistry.get(name)
     sender = get_rollout_class(name)
@@ -87,7 +99,7 @@ def check_rollouts(profile: str) -> Iterator[Finding]:
 
 
 def check_sglang() -> Iterator[Finding]:
-    """Whether SGLang imports the way the server imports it."""
+    """Says whether SGLang can be imported the way the server imports it."""
     import subprocess
 
     import torch
@@ -106,7 +118,7 @@ def check_sglang() -> Iterator[Finding]:
 
 
 def check_space() -> Iterator[Finding]:
-    """Free memory, disk, and the tmpfs of policy snapshots."""
+    """Says how much memory and disk is free, and whether there is a tmpfs for policy snapshots."""
     import psutil
 
     free = psutil.virtual_memory().available / 2**30
@@ -119,11 +131,17 @@ def check_space() -> Iterator[Finding]:
 
 
 def examine(profile: str, lock: Path | None = None) -> Iterator[Finding]:
-    """All findings; a check that fails is a finding too."""
+    """Yields all findings. A check that fails is a finding too.
+
+    Args:
+        profile: ``local`` or ``cluster``.
+        lock: the requirements file whose versions should be installed; None for the profile's own.
+    """
     lock = lock or DOCKER / ("requirements-cpu.txt" if profile == "local" else "requirements-gpu.txt")
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("versions", lambda: check_versions(lock)),
         ("devices", check_device),
+        ("verl's private methods", check_private_names),
         ("verl", lambda: check_rollouts(profile)),
         ("SGLang", check_sglang),
         ("space", check_space),

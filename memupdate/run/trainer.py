@@ -1,15 +1,17 @@
-"""GRPO on memory trajectories: what a memory run adds to the platform's trainer."""
+"""GRPO on memory trajectories: what a memory run adds to the platform's trainer and task runner."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 
-from memupdate.platform.metrics import by_category
-from memupdate.platform.trace import MemoryTrajectory, read_trajectories
+from memupdate.platform.launcher import PlatformTaskRunner
 from memupdate.platform.trainer import PlatformTrainer
+from memupdate.run.metrics import by_category
+from memupdate.run.traces import MemoryTrajectory, read_trajectories
 
 
 class MemoryTrainer(PlatformTrainer):
@@ -18,9 +20,27 @@ class MemoryTrainer(PlatformTrainer):
     section = "memory"
 
     def read_trajectories(self, batch: KVBatchMeta, split: str) -> list[MemoryTrajectory]:
-        """The batch's memory trajectories, in order."""
+        """Returns the memory trajectories of a batch, in order."""
         return read_trajectories(batch, self.tokenizer, split, self.global_steps)
 
     def validation_metrics(self, rewards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """Per category: how many, and the means of the reward's parts."""
+        """Returns, for each LoCoMo category, the number of rollouts and the means of the reward's parts."""
         return by_category(rewards, "validation")
+
+
+class MemoryTaskRunner(PlatformTaskRunner):
+    """Runs the memory trainer, and the memory broker beside it.
+
+    The broker's actors live as long as this object. Reward workers and rollout workers find the broker by its name.
+    """
+
+    def start_services(self, config: DictConfig) -> None:
+        """Starts the broker with empty banks."""
+        from memupdate.broker import start_broker
+
+        # A resumed run rolls its unfinished trajectories out again, under the same namespaces: their old banks go.
+        self.broker = start_broker(config.memory, fresh=True)
+
+    def make_trainer(self, config: DictConfig) -> MemoryTrainer:
+        """Returns the memory trainer."""
+        return MemoryTrainer(config=config)

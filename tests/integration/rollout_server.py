@@ -11,8 +11,8 @@ import ray
 import torch
 from omegaconf import OmegaConf
 
-from memupdate.platform import config as run_config
 from memupdate.platform.rollout.snapshot import SnapshotWriter
+from memupdate.run.profiles import compose_profile
 
 DEADLINE_S = 120
 
@@ -34,7 +34,7 @@ class Server:
             "actor_rollout_ref.rollout.engine_kwargs.memupdate.request_timeout_s=60",
             *options,
         ]
-        config = run_config.compose("local", overrides)
+        config = compose_profile("local", overrides)
         OmegaConf.resolve(config)
         self.name, self.model_dir = name, model_dir
         replica = RolloutReplicaRegistry.get(name)(

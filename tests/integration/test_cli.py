@@ -144,6 +144,7 @@ def test_doctor_reports_one_line_per_finding_and_faults_by_exit_code(capsys: pyt
     assert all(line.startswith(("ok   ", "FAULT")) for line in lines)
     assert code == (1 if faults else 0)
     found = "\n".join(lines)
+    assert "ok    verl's private methods: 19 methods as expected" in found
     for subject in ("version of verl: 0.9.1", "verl platform: cpu", "rollout: sglang_cpu", "SGLang: 0.5.14"):
         assert f"ok    {subject}" in found
     assert "reward manager: memupdate.rewards.manager.MemoryRewardManager" in found

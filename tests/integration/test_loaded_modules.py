@@ -24,3 +24,13 @@ def test_the_ground_floor_loads_without_the_engines() -> None:
 def test_the_faces_load_without_the_engines() -> None:
     faces = "langgraph_store, langgraph_tools, mcp_server, store_conformance"
     assert loaded(f"from memupdate.integrations import {faces}", ENGINES | {"torch"}) == []
+
+
+def test_a_latent_run_loads_nothing_of_memories() -> None:
+    """What verl imports by name in its workers, and what the task runner and the agent loops are made from."""
+    rooms = {
+        f"memupdate.{room}" for room in ("agents", "broker", "data", "memory", "policy", "rewards", "run", "tools")
+    }
+    named = "plugin", "latent_trainer", "agent_loop", "reward_manager"
+    assert loaded("import " + ", ".join(f"memgen.training.{module}" for module in named), rooms) == []
+    assert loaded("import memupdate.agents.loop", {"memupdate.agents.parser"}) == ["memupdate.agents.parser"]

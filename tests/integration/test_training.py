@@ -23,6 +23,8 @@ import pytest
 from memupdate.platform import config as run_config
 from memupdate.platform.checkpoints import checkpoint_digests, complete_checkpoints
 from memupdate.platform.metrics import MetricsFile
+from memupdate.run.preflight import validate
+from memupdate.run.profiles import compose_profile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 SMALL = [
@@ -76,8 +78,8 @@ def compose(finished: Finished, run_dir: Path, *overrides: str) -> Path:
     """Writes the resolved config of a run that starts from the shared policy."""
     given = [f"memory.run_dir={run_dir}", f"memory.data_dir={finished.data}", f"memory.journal_dir={run_dir}/journal"]
     given += [f"actor_rollout_ref.model.path={finished.model}", *SMALL, *overrides]
-    config = run_config.compose("local", given)
-    run_config.validate(config)
+    config = compose_profile("local", given)
+    validate(config)
     run_config.save(config, run_dir / "config.yaml")
     return run_dir / "config.yaml"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -120,12 +122,44 @@ def test_memupdate_never_imports_memgen() -> None:
         assert not [name for name in imports(path) if name.split(".")[0] == "memgen"], path
 
 
+# The names that users of memupdate import, by package.
+PUBLIC = {
+    "memory": ("Memory", "MemoryBank"),
+    "broker": ("MemoryBrokerActor", "MemoryStoreManager"),
+    "tools": (
+        *("SearchMemoryTool", "ManageMemoryTool", "DeleteMemoryTool"),
+        *("SampleMemoryTool", "MergeMemoryTool", "SplitMemoryTool"),
+    ),
+    "rewards": ("MemoryRewardManager", "RewardParts", "memory_reward"),
+    "evaluation": ("locomo_score",),
+    "data.preprocess_locomo": ("main",),
+}
+
+
+@pytest.mark.parametrize("package", sorted(PUBLIC))
+def test_documented_names_import_as_documented(package: str) -> None:
+    """Each is what its name says, and no module of the same name can take its place when it is imported later."""
+    module = importlib.import_module(f"memupdate.{package}")
+    for name in PUBLIC[package]:
+        assert callable(getattr(module, name)) or hasattr(getattr(module, name), "remote"), name
+        assert not list((ROOT / "memupdate" / package.replace(".", "/")).glob(f"{name}.py")), name
+
+
+def test_the_official_score_is_called_as_documented() -> None:
+    code = (
+        "import memupdate.evaluation, memupdate.evaluation.report; from memupdate.evaluation import locomo_score\n"
+        "assert memupdate.evaluation.locomo_score is locomo_score\n"
+        "assert memupdate.evaluation.locomo_score('Green tea.', 'green tea', 4) == 1.0"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=ROOT)
+
+
 def test_public_signatures_are_locked() -> None:
     """Names that users of the platform know; changing one is a decision, made here too."""
     import inspect
 
     from memupdate import broker, memory, rewards, tools
-    from memupdate.evaluation.locomo_score import locomo_score
+    from memupdate.evaluation import locomo_score
 
     methods = ("fork", "create", "update", "delete", "get", "search", "sample", "merge", "split", "snapshot", "digest")
     assert all(callable(getattr(memory.MemoryBank, name)) for name in (*methods, "__len__"))

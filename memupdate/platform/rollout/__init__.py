@@ -1,1 +1,1 @@
-"""Rollout servers for CPU: SGLang, and a small torch server that honours per-request seeds."""
+"""Rollout servers for a CPU: SGLang, and a small torch server that gives every request its own seed."""

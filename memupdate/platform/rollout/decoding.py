@@ -1,11 +1,11 @@
 """How the torch rollout server generates: requests, the numbers that decide their tokens, and the loop over a batch.
 
-Two choices make a seeded request give the same tokens whatever else is in the batch. Logits are computed in float64 by
-default, so that the rounding that depends on the batch's shape (1e-16) cannot decide a token; and a token is drawn by
-inverting the CDF at a uniform number that comes from (seed, position) alone.
+A request with a seed gives the same tokens in any batch, for two reasons. Logits are computed in float64 by default, so
+the rounding that depends on the batch's shape (1e-16) cannot decide a token. And a token is drawn by inverting the CDF
+at a uniform number that depends on (seed, position) alone.
 
-Which logits follow which ids is the model's own matter: :class:`ServedModel` is what the loop asks of it. Causal LMs of
-Hugging Face are served as they are; another model type registers its own way with :func:`register_served_model`.
+:class:`ServedModel` is what the loop asks of a model. Causal LMs of Hugging Face are served as they are. Another model
+type says how it is served with :func:`register_served_model`.
 
 Shapes: B requests, R of them that still run, V vocabulary.
 """
@@ -19,21 +19,21 @@ from typing import Any, Protocol
 
 import torch
 
-# Logits (R, V) of the policy, to be divided by the temperatures (R,) that they are asked for; 0 is greedy decoding.
+# Takes temperatures (R,), where 0 is greedy decoding. Returns logits (R, V), which are not yet divided by them.
 Policy = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One generation: ids so far, how to sample, and when to stop.
+    """One generation: the ids so far, how to sample, and when to stop.
 
     Attributes:
         prompt_ids: the ids so far.
-        max_new_tokens: ids to generate at most.
-        temperature: 0 is greedy.
+        max_new_tokens: the largest number of ids to generate.
+        temperature: 0 is greedy decoding.
         seed: of the tokens.
-        stop_ids: ids that end the request; one is returned as its last token.
-        logit_bias: id → number that is added to its logit before the division by the temperature.
+        stop_ids: ids that end the request. The one that ends it is its last token.
+        logit_bias: numbers that are added to the logits of ids, before the division by the temperature.
     """
 
     prompt_ids: list[int]
@@ -46,7 +46,13 @@ class Request:
 
 @dataclass
 class Generated:
-    """Tokens of one request, their log-probs after temperature (greedy: at temperature 1), and why it ended."""
+    """What one request generated.
+
+    Attributes:
+        token_ids: its tokens.
+        log_probs: their log-probs at the request's temperature; at temperature 1 if that is 0.
+        stop_reason: ``completed`` if a stop id was drawn, else ``length``.
+    """
 
     token_ids: list[int]
     log_probs: list[float]
@@ -54,14 +60,19 @@ class Generated:
 
 
 class Decoding(Protocol):
-    """One batch at work, with its caches."""
+    """A batch that is being generated, with its caches."""
 
     def start(self) -> Policy:
-        """Reads the prompts; the policy of what follows each, in their order."""
+        """Reads the prompts and returns the policy of what follows each, in their order."""
         ...
 
     def step(self, rows: Sequence[int], token_ids: Sequence[int]) -> Policy:
-        """Reads one id each of the requests ``rows`` (indices, ascending); those that are not named have ended."""
+        """Reads one more id of each request that still runs, and returns the policy of what follows.
+
+        Args:
+            rows: the indices of these requests, ascending.
+            token_ids: their ids.
+        """
         ...
 
 
@@ -75,7 +86,7 @@ class ServedModel(Protocol):
     end_ids: frozenset[int]
 
     def check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> None:
-        """Refuses what the model cannot go on from, before it is in a batch with others.
+        """Refuses ids that the model cannot continue, before they are in a batch with others.
 
         Raises:
             FieldError: what is wrong with the ids.
@@ -83,7 +94,7 @@ class ServedModel(Protocol):
         ...
 
     def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> Decoding:
-        """A batch; no request of it generates more than ``max_new_tokens``."""
+        """Starts a batch, of which no request generates more than ``max_new_tokens``."""
         ...
 
 
@@ -96,7 +107,7 @@ class CausalModel:
         self._model = model
 
     def check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> None:
-        """Everything can be gone on from."""
+        """Accepts all ids: a causal LM can continue any."""
 
     def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> Decoding:
         """See :class:`ServedModel`."""
@@ -104,7 +115,7 @@ class CausalModel:
 
 
 class _CausalDecoding:
-    """A batch of a causal LM; a request that has ended goes on being computed until the batch has."""
+    """A batch of a causal LM. A request that has ended is still computed until the whole batch has ended."""
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
         self._model = model
@@ -146,17 +157,22 @@ _SERVED: dict[str, Callable[[Any], ServedModel]] = {}
 
 
 def register_served_model(model_type: str, serve: Callable[[Any], ServedModel]) -> None:
-    """Says how models whose config has ``model_type`` are served; others are causal LMs."""
+    """Says how a type of model is served. Models of other types are served as causal LMs.
+
+    Args:
+        model_type: the ``model_type`` of the model's config.
+        serve: makes a served model of a Hugging Face model.
+    """
     _SERVED[model_type] = serve
 
 
 def served_model(model: Any) -> ServedModel:
-    """A Hugging Face model as the loop wants it."""
+    """Returns what the loop needs of a Hugging Face model."""
     return _SERVED.get(model.config.model_type, CausalModel)(model)
 
 
 def uniform(seed: int, position: int) -> float:
-    """A number in [0, 1) from (seed, position): 53 bits of blake2b."""
+    """Returns a number in [0, 1): 53 bits of the blake2b hash of (seed, position)."""
     digest = hashlib.blake2b(f"{seed}:{position}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
 
@@ -177,10 +193,10 @@ def generate_batch(model: ServedModel, requests: Sequence[Request]) -> list[Gene
 
     Args:
         model: the model.
-        requests: what it was asked; each has passed the model's ``check``.
+        requests: the requests; each has passed the model's ``check``.
 
     Returns:
-        What each request generated, in their order. ``stop_reason`` is ``completed`` where a stop id was drawn.
+        What each request generated, in their order.
     """
     results = [Generated([], [], "length") for _ in requests]
     decoding = model.begin([r.prompt_ids for r in requests], max(r.max_new_tokens for r in requests))
@@ -202,7 +218,7 @@ def generate_batch(model: ServedModel, requests: Sequence[Request]) -> list[Gene
 
 
 def _draw(policy: Policy, requests: Sequence[Request], done: Sequence[int]) -> list[tuple[int, float]]:
-    """A token and its log-prob for each request, of which ``done`` tokens are generated."""
+    """Draws a token for each request, of which ``done`` are generated already. Returns tokens and log-probs."""
     temperatures_R = torch.tensor([request.temperature for request in requests], dtype=torch.float64)
     positions = [len(request.prompt_ids) + count for request, count in zip(requests, done, strict=True)]
     uniforms_R = torch.tensor(

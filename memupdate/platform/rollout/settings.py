@@ -1,12 +1,12 @@
-"""What the project's rollout servers read from ``rollout.engine_kwargs.memupdate``."""
+"""The settings of the project's rollout servers, from ``rollout.engine_kwargs.memupdate``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from memupdate.errors import FieldError
+from memupdate.checks import build_options
 
 SECTION = "actor_rollout_ref.rollout.engine_kwargs.memupdate"
 
@@ -16,10 +16,10 @@ class ServerSettings:
     """Settings of a rollout server.
 
     Attributes:
-        snapshot_dir: where policy snapshots live; a tmpfs makes them free.
-        max_restarts: how often Ray may restart a server that died before its callers see an error.
-        request_timeout_s: a request or weight load that takes longer counts as a hung engine.
-        poll_s: how often the server looks after its child processes.
+        snapshot_dir: the folder of policy snapshots; in a tmpfs they cost almost nothing.
+        max_restarts: how often Ray restarts a server that died before its callers see an error.
+        request_timeout_s: seconds after which a request or a weight load counts as a hung engine.
+        poll_s: seconds between two looks at the server's child processes.
         threads: torch threads of the server.
     """
 
@@ -34,11 +34,7 @@ class ServerSettings:
         """Reads the settings from verl's rollout config.
 
         Raises:
-            FieldError: an unknown setting.
+            FieldError: there is no such setting.
         """
         given: Mapping[str, Any] = dict(rollout_config.engine_kwargs.get("memupdate") or {})
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise FieldError(f"{SECTION}.{name}", given[name], "one of " + ", ".join(known))
-        return cls(**given)
+        return build_options(cls, given, SECTION)

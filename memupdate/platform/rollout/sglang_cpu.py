@@ -1,7 +1,7 @@
 """Rollout ``sglang_cpu``: verl's own SGLang server on a CPU, with weights through snapshots.
 
-This module never imports sglang: it runs in the task runner, which lacks the stubs. The server actor's process and its
-children alone get them (``runtime_env``), and import sglang in ``sglang_engine``.
+This module must not import sglang, because it runs in the task runner, which has no import stubs. Only the process of
+the server actor and its children have them (``runtime_env``), and import sglang in ``sglang_engine``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 def sglang_environment(settings: ServerSettings) -> dict[str, str]:
-    """Environment of the SGLang server's process tree: import stubs for packages that have no CPU build."""
+    """Returns the environment of the server's processes, with import stubs for packages that have no CPU build."""
     return {
         "PYTHONPATH": str(STUBS),
         "SGLANG_USE_CPU_ENGINE": "1",
@@ -34,9 +34,9 @@ def sglang_environment(settings: ServerSettings) -> dict[str, str]:
 class SGLangCPUServer:
     """The server actor: verl's ``SGLangHttpServer``, started on first use and watched.
 
-    A dead engine process, or a request past its deadline, ends this process; Ray starts it again, sends the
+    If an engine process dies, or a request takes too long, this process ends. Ray then starts it again and sends the
     interrupted requests once more, and the new process loads the current snapshot. After ``max_restarts`` the callers
-    see Ray's ``ActorDiedError``. verl alone has no request deadline: a hung scheduler would hang the run.
+    get Ray's ``ActorDiedError``. verl itself has no deadline for requests: a hung scheduler would hang the run.
     """
 
     def __init__(self, config: Any, model_config: Any, rollout_mode: Any, replica_rank: int, root: str) -> None:
@@ -75,7 +75,7 @@ class SGLangCPUServer:
         limit = self._settings.request_timeout_s
         try:
             return await asyncio.wait_for(work, limit)
-        except TimeoutError:  # alive but stuck: the same cure as for a crash
+        except TimeoutError:  # the engine lives but hangs: treated as a crash
             self._engine.die(f"a request took longer than {limit} s")
             raise
 
@@ -86,10 +86,11 @@ class SGLangCPUServer:
     async def launch_server(self) -> tuple[str, int]:
         """Starts the engine and returns its HTTP address."""
         await self._ready()
-        return self._engine.get_server_address()
+        host, port = self._engine.get_server_address()
+        return str(host), int(port)
 
     async def snapshot_root(self) -> str:
-        """Where the trainer puts snapshots."""
+        """Returns the folder in which the trainer puts snapshots."""
         return str(self._root)
 
     async def generate(self, *args: Any, **kwargs: Any) -> Any:
@@ -97,13 +98,13 @@ class SGLangCPUServer:
         return await self._forward("generate", *args, **kwargs)
 
     async def load_snapshot(self, path: str, global_steps: int | None) -> None:
-        """Loads a policy version, drops the prefix cache, and makes it the one a restart comes back with."""
+        """Loads a policy version, drops the prefix cache, and marks the version as the one to load after a restart."""
         await self._forward("load_snapshot", path)
         self._engine.global_steps = global_steps
         mark_current(Path(path))
 
     async def status(self) -> dict[str, Any]:
-        """Pids, policy version and prefix-cache counters."""
+        """Returns pids, the policy's step and the counters of the prefix cache."""
         return {
             "pid": os.getpid(),
             "children": self._engine.child_processes(),
@@ -112,7 +113,7 @@ class SGLangCPUServer:
         }
 
     async def abort_all_requests(self, reject_request: bool = False) -> None:
-        """verl's server takes no argument here; its replica class hides that."""
+        """Ends all requests. The argument is verl's and is not used: verl's SGLang server takes none."""
         await self._forward("abort_all_requests")
 
     # verl's control plane, forwarded as it is

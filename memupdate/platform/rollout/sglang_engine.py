@@ -1,4 +1,4 @@
-"""verl's SGLang server with CPU settings. Imported only inside the server actor, where the import stubs are."""
+"""verl's SGLang server with CPU settings. Only the server actor, which has the import stubs, imports this module."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from verl.workers.rollout.sglang_rollout.async_sglang_server import SGLangHttpSe
 
 logger = logging.getLogger(__name__)
 
-# What every CPU run needs; `engine_kwargs.sglang` in the config wins. Without max_total_tokens the key-value pool takes
-# more than 13 GiB, without sleep_on_idle an idle scheduler burns a core.
+# What every CPU run needs; `engine_kwargs.sglang` of the config overrides it. Without max_total_tokens the key-value
+# pool takes more than 13 GiB, and without sleep_on_idle an idle scheduler keeps a core busy.
 CPU_ARGUMENTS: dict[str, Any] = {
     "device": "cpu",
     "attention_backend": "torch_native",
@@ -34,7 +34,7 @@ CPU_ARGUMENTS: dict[str, Any] = {
 
 
 class CPUSGLangEngine(SGLangHttpServer):
-    """The stock server, plus snapshot loading, liveness of its children, and prefix-cache counters."""
+    """The stock server, which also loads snapshots, watches its child processes and counts prefix-cache hits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,7 +45,7 @@ class CPUSGLangEngine(SGLangHttpServer):
         self._children: list[psutil.Process] = []
 
     def serve_snapshot(self, folder: Path) -> None:
-        """Launch with the weights of the last sync in place of the configured (usually dummy) load."""
+        """Makes the launch load the weights of the last sync, whatever load format is configured (usually dummy)."""
         object.__setattr__(self.model_config, "local_path", str(folder))
         object.__setattr__(self.config, "load_format", "auto")
 
@@ -83,7 +83,7 @@ class CPUSGLangEngine(SGLangHttpServer):
         """Loads a policy version from disk.
 
         Raises:
-            RuntimeError: SGLang refused it; the message is SGLang's.
+            RuntimeError: SGLang refused it, with SGLang's message.
         """
         # load_format is named because its default is the launch value, "dummy"; flush_cache drops the prefix cache
         request = UpdateWeightFromDiskReqInput(model_path=path, load_format="safetensors", flush_cache=True)
@@ -92,7 +92,7 @@ class CPUSGLangEngine(SGLangHttpServer):
             raise RuntimeError(f"SGLang did not load {path}: {message}")
 
     def child_processes(self) -> dict[int, str]:
-        """Pid and name of every engine process."""
+        """Returns the pid and the name of every engine process."""
         return {child.pid: child.name() if child.is_running() else "dead" for child in self._children}
 
     def die(self, reason: str) -> None:
@@ -110,7 +110,7 @@ class CPUSGLangEngine(SGLangHttpServer):
 
         def alive(child: psutil.Process) -> bool:
             try:
-                return child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+                return bool(child.is_running() and child.status() != psutil.STATUS_ZOMBIE)
             except psutil.NoSuchProcess:
                 return False
 

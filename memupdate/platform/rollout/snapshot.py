@@ -2,8 +2,8 @@
 
     FSDP ranks --full_tensor()--> rank 0 writes v<step>/part-*.safetensors in a tmpfs --> server loads v<step>
 
-It needs no CUDA or torch IPC, every engine can load such a folder, and ``current -> v<step>`` lets a restarted server
-come back with exactly the current policy without asking the trainer. Five milliseconds for a tiny model.
+It needs neither CUDA nor torch IPC, and every engine can load such a folder. The link ``current -> v<step>`` lets a
+restarted server load the current policy without asking the trainer. A sync of a tiny model takes five milliseconds.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ CURRENT = "current"
 
 
 def make_root(parent: str) -> Path:
-    """A new snapshot folder, removed when this process ends.
+    """Makes a snapshot folder that is removed when this process ends.
 
-    Folders of processes that were killed are swept first: their name holds the pid of their owner.
+    Folders of processes that were killed are removed first. A folder's name holds the pid of its owner.
     """
     base = Path(parent)
     for old in base.glob(f"{PREFIX}*_*"):
@@ -51,7 +51,7 @@ def make_root(parent: str) -> Path:
 
 
 def current_version(root: Path) -> tuple[Path, int] | None:
-    """The snapshot that the servers should hold, and its step; None before the first weight sync."""
+    """Returns the snapshot that the servers should hold, and its step; None before the first weight sync."""
     link = root / CURRENT
     if not link.exists():
         return None
@@ -60,7 +60,7 @@ def current_version(root: Path) -> tuple[Path, int] | None:
 
 
 def mark_current(folder: Path) -> None:
-    """Points ``current`` at a snapshot, atomically."""
+    """Makes ``current`` point to a snapshot, atomically."""
     link = folder.parent / f"{CURRENT}.new"
     link.unlink(missing_ok=True)
     link.symlink_to(folder.name)
@@ -68,7 +68,7 @@ def mark_current(folder: Path) -> None:
 
 
 class SnapshotWriter:
-    """Writes one version: safetensors parts, plus links to the model's config and tokenizer."""
+    """Writes one version: safetensors parts, and links to the model's config and tokenizer."""
 
     def __init__(self, root: Path, step: int, model_dir: Path, part_bytes: int) -> None:
         self.folder = root / f"v{step}"
@@ -108,23 +108,23 @@ class SnapshotWriter:
 
 
 def server_name(rollout: str, replica_rank: int) -> str:
-    """Name of the Ray actor that serves a replica."""
+    """Returns the name of the Ray actor that serves a replica."""
     return f"memupdate_{rollout}_server_{replica_rank}"
 
 
 class SnapshotReplica(RolloutReplica):
-    """A replica whose server is one Ray actor beside the replica's training workers. Runs in the task runner.
+    """A replica whose server is one Ray actor beside the replica's training workers. It lives in the task runner.
 
-    The actor restarts by itself (``max_restarts``) and Ray sends interrupted requests again (``max_task_retries``),
-    so that a crashed engine costs one restart and no trajectory.
+    Ray restarts the actor (``max_restarts``) and sends interrupted requests again (``max_task_retries``), so a crashed
+    engine costs one restart and no trajectory.
     """
 
     def server_class(self) -> type:
-        """The class of the server actor."""
+        """Returns the class of the server actor."""
         raise NotImplementedError
 
     def runtime_env(self, settings: ServerSettings) -> dict[str, Any]:
-        """The environment of the server actor, and of nothing else."""
+        """Returns Ray's runtime environment of the server actor alone."""
         return {}
 
     async def launch_servers(self) -> None:
@@ -155,7 +155,7 @@ class SnapshotReplica(RolloutReplica):
 
 
 class SnapshotWeightPush(BaseRollout):
-    """The trainer's side of a weight sync; one in every rank of the actor."""
+    """The trainer's side of a weight sync. Every rank of the actor has one."""
 
     def __init__(self, config: Any, model_config: Any, device_mesh: Any, replica_rank: int = -1, **kwargs: Any) -> None:
         super().__init__(config, model_config, device_mesh)

@@ -1,7 +1,7 @@
 """A small torch rollout server: tokens in, tokens and log-probs out, and every request its own seed.
 
-It exists for what SGLang does not promise on CPU: the same request with the same seed gives the same tokens, whatever
-else is in the batch; and for models that SGLang cannot serve. :mod:`memupdate.platform.rollout.decoding` generates.
+It does what SGLang does not promise on a CPU: a request with a seed gives the same tokens in any batch. It also serves
+models that SGLang cannot. :mod:`memupdate.platform.rollout.decoding` does the generating.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Waiting = tuple[Request, asyncio.Future[TokenOutput]]
 
 
 class TorchServer:
-    """The server actor: batches what is waiting, generates in a thread, answers each request."""
+    """The server actor. It batches the waiting requests, generates in a thread, and answers each request."""
 
     def __init__(self, config: Any, model_config: Any, rollout_mode: Any, replica_rank: int, root: str) -> None:
         from transformers import AutoModelForCausalLM
@@ -64,11 +64,11 @@ class TorchServer:
             self._global_steps = version[1]
 
     async def launch_server(self) -> tuple[str, int]:
-        """Returns (node address, pid): requests come by Ray, so there is no port."""
+        """Returns the node's address and the pid. Requests come through Ray, so there is no port."""
         return ray.util.get_node_ip_address(), os.getpid()
 
     async def snapshot_root(self) -> str:
-        """Where the trainer puts snapshots."""
+        """Returns the folder in which the trainer puts snapshots."""
         return str(self._root)
 
     def _load(self, folder: Path) -> None:
@@ -83,7 +83,7 @@ class TorchServer:
             raise RuntimeError(f"snapshot {folder}: missing {sorted(missing)}, unexpected {sorted(unexpected)}")
 
     async def load_snapshot(self, path: str, global_steps: int | None) -> None:
-        """Loads a policy version and makes it the one a restart comes back with."""
+        """Loads a policy version and marks it as the one to load after a restart."""
         await asyncio.to_thread(self._load, Path(path))
         self._global_steps = global_steps
         mark_current(Path(path))
@@ -100,8 +100,8 @@ class TorchServer:
         """Generates until a stop id or the token limit.
 
         Raises:
-            FieldError: a sampling parameter that this server does not implement, a prompt that leaves no room, or one
-                that the model cannot go on from.
+            FieldError: a sampling parameter that this server does not implement, a prompt that leaves no room for an
+                answer, or a prompt that the model cannot continue.
         """
         if self._worker is None:
             self._worker = asyncio.create_task(self._serve())
@@ -130,7 +130,7 @@ class TorchServer:
         )
 
     def _logit_bias(self, given: Mapping[str, float]) -> dict[int, float]:
-        """As SGLang takes it: ids are strings, because JSON's keys are."""
+        """Reads a bias in SGLang's form, whose ids are strings because the keys of JSON are."""
         bias = {int(token): float(value) for token, value in given.items()}
         vocabulary = self._model.config.vocab_size
         for token, value in bias.items():
@@ -165,7 +165,7 @@ class TorchServer:
                 )
 
     async def set_global_steps(self, global_steps: int) -> None:
-        """The step that the next tokens are labelled with."""
+        """Sets the step that the next tokens are labelled with."""
         self._global_steps = global_steps
 
     # verl's control plane: there is no device memory to give back and no cache that outlives a request.

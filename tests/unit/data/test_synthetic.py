@@ -18,7 +18,7 @@ from memupdate.data.facts import initial_memories
 from memupdate.data.locomo import load_locomo
 from memupdate.data.synthetic import main, synthetic_corpus
 from memupdate.errors import FieldError
-from memupdate.evaluation.locomo_score import normalize
+from memupdate.evaluation.locomo import normalize
 from memupdate.memory import CachingEmbedder, HashingEmbedder, MemoryBank
 
 

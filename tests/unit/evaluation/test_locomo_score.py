@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nltk.stem import PorterStemmer
 
 from memupdate.errors import FieldError
-from memupdate.evaluation.locomo_score import locomo_score, locomo_scores, normalize, token_f1
+from memupdate.evaluation.locomo import locomo_score, locomo_scores, normalize, token_f1
 
 NAIVE_STEMMER = PorterStemmer()
 NAIVE_STEMS: dict[str, str] = {}

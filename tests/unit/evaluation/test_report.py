@@ -16,13 +16,20 @@ from memupdate.evaluation import report
 PARTS = dict.fromkeys(report.REWARD_PARTS, 0.0)
 
 
-def trace(run_dir: Path, step: int, rows: list[tuple[str, str, int, float]]) -> None:
+def trace(run_dir: Path, step: int, rows: list[tuple[str, str, int, float]], failed: str = "") -> None:
+    """Writes one validation; the rollouts whose keys are letters of ``failed`` could not be scored."""
     (run_dir / "trace").mkdir(parents=True, exist_ok=True)
     lines = [
         {
             "key": key,
             "sample_id": sample,
-            "reward": {**PARTS, "category": float(category), "reward": value, "turns": 2.0},
+            "reward": {
+                **PARTS,
+                "category": float(category),
+                "reward": value,
+                "turns": 2.0,
+                "reward_error": float(key in failed),
+            },
         }
         for key, sample, category, value in rows
     ]
@@ -47,6 +54,46 @@ def test_u38_report_pairs_rollouts_and_reports_parts_and_categories(tmp_path: Pa
     text = report.render(result)
     assert "multi-hop (n=1)" in text
     assert all(part in text for part in report.REWARD_PARTS)
+
+
+def test_rollouts_that_failed_or_have_no_partner_are_counted_and_not_averaged(tmp_path: Path) -> None:
+    """By hand: a and b are scored on both sides, c failed before, d failed after, e and f were never rolled out again.
+
+    Means are over a and b: before (0.2 + 0.4) / 2, after (0.3 + 0.9) / 2. c's and d's other sides have no partner.
+    """
+    rows = [("a", "c1", 1, 0.2), ("b", "c2", 4, 0.4), ("c", "c2", 4, -0.1), ("d", "c3", 2, 0.8), ("e", "c3", 2, 0.8)]
+    trace(tmp_path, 0, rows, failed="c")
+    later = [("f", "c4", 3, 0.7), ("d", "c3", 2, -0.1), ("c", "c2", 4, 0.6), ("b", "c2", 4, 0.9), ("a", "c1", 1, 0.3)]
+    trace(tmp_path, 7, later, failed="d")
+    result = report.compare(tmp_path)
+    assert result.n == 2
+    assert (result.failed.before, result.failed.after) == (1, 1)
+    assert (result.unpaired.before, result.unpaired.after) == (2, 2)  # d and e; c and f
+    reward = result.figures["reward"]
+    assert reward.before.mean == pytest.approx(0.3)
+    assert reward.after.mean == pytest.approx(0.6)
+    assert reward.difference.mean == pytest.approx(0.3)
+    assert result.conversations == ("c1", "c2")
+    assert {category: n for category, (n, _) in result.categories.items()} == {1: 1, 4: 1}
+    assert "reward_error" not in result.figures
+    saved = result.to_json()
+    assert saved["failed"] == {"before": 1, "after": 1} and saved["unpaired"] == {"before": 2, "after": 2}
+    text = report.render(result)
+    assert text.startswith("2 rollouts, 2 conversations")
+    assert "left out, failed: 1 before, 1 after; unpaired: 2 before, 2 after" in text
+
+
+def test_a_report_that_leaves_nothing_out_does_not_say_so(tmp_path: Path) -> None:
+    trace(tmp_path, 0, [("a", "c1", 1, 0.1)])
+    trace(tmp_path, 1, [("a", "c1", 1, 0.2)])
+    assert "left out" not in report.render(report.compare(tmp_path))
+
+
+def test_validations_without_a_pair_are_not_a_comparison(tmp_path: Path) -> None:
+    trace(tmp_path, 0, [("a", "c1", 1, 0.1), ("b", "c1", 1, 0.1)], failed="a")
+    trace(tmp_path, 4, [("a", "c1", 1, 0.1), ("b", "c1", 1, 0.1)], failed="b")
+    with pytest.raises(DataError, match="no held-out rollout was scored both at step 0 and at step 4"):
+        report.compare(tmp_path)
 
 
 def test_report_is_written_as_json_and_text(tmp_path: Path) -> None:

@@ -71,4 +71,4 @@ def test_it_is_refused_where_it_would_do_nothing() -> None:
     """On a GPU the engine's own deterministic mode is the way."""
     config = OmegaConf.create({"memory": {"batch_invariant": True}, "trainer": {"device": "cuda"}})
     with pytest.raises(FieldError, match=r"got True; allowed: false with trainer\.device=cuda"):
-        run_config.check_batch_invariant(config)
+        run_config.check_batch_invariant(config, "memory")

@@ -1,6 +1,6 @@
 """Metrics on disk.
 
-Rows U36, U38.
+Rows U36.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import math
 from pathlib import Path
 
-from memupdate.platform.metrics import MetricsFile, by_category, means
+from memupdate.platform.metrics import MetricsFile, means
 
 
 def test_u36_resume_drops_lines_that_will_be_run_again_and_a_torn_one(tmp_path: Path) -> None:
@@ -32,17 +32,3 @@ def test_values_are_plain_json(tmp_path: Path) -> None:
 def test_means_skip_what_a_row_lacks() -> None:
     rows = [{"a": 1, "b": None}, {"a": 3, "b": 4.0, "name": "x"}]
     assert means(rows) == {"a": 2.0, "b": 4.0}
-
-
-def test_u38_validation_is_reported_per_category_with_n() -> None:
-    rows = [
-        {"category": 1.0, "reward": 0.2, "delta": 0.1, "qa_before": 0.5, "qa_after": 0.6},
-        {"category": 1.0, "reward": 0.4, "delta": 0.3, "qa_before": 0.5, "qa_after": 0.8},
-        {"category": 4.0, "reward": 0.0, "delta": 0.0, "qa_before": 1.0, "qa_after": 1.0},
-    ]
-    figures = by_category(rows, "validation")
-    assert figures["validation/category_1/n"] == 2
-    assert math.isclose(figures["validation/category_1/reward"], 0.3)
-    assert math.isclose(figures["validation/category_1/qa_after"], 0.7)
-    assert figures["validation/category_4/n"] == 1
-    assert figures["validation/category_4/qa_before"] == 1.0

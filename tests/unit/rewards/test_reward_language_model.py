@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from memupdate.errors import FieldError
-from memupdate.evaluation.locomo_score import token_f1
+from memupdate.evaluation.locomo import token_f1
 from memupdate.rewards import ScoreItem, make_scorer
 from memupdate.rewards.language_model import FrozenLanguageModel
 from memupdate.rewards.likelihood import LikelihoodScorer

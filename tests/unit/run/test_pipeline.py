@@ -11,20 +11,22 @@ from omegaconf import OmegaConf
 from memupdate.data.preprocess import preprocess
 from memupdate.data.synthetic import synthetic_corpus
 from memupdate.errors import DataError, FieldError
-from memupdate.platform import config as run_config
+from memupdate.files import CONFIGS
 from memupdate.policy.settings import PolicySettings
-from memupdate.run import pipeline
+from memupdate.run.keys import source_digest
+from memupdate.run.preflight import check_data
+from memupdate.run.warm_start import policy_key, warm_start
 
 
 def test_preprocessed_rows_with_schema_errors_stop_the_run(tmp_path: Path) -> None:
     (tmp_path / "corpus.json").write_text(json.dumps(synthetic_corpus(3, seed=1)))
     preprocess(tmp_path / "corpus.json", tmp_path / "data", train_conversations=2)
     config = OmegaConf.create({"memory": {"data_dir": str(tmp_path / "data")}})
-    run_config.check_data(config)
+    check_data(config)
     memories = next((tmp_path / "data" / "memories").glob("*.jsonl"))
     memories.write_text("".join(memories.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(DataError, match=memories.stem):
-        run_config.check_data(config)
+        check_data(config)
 
 
 def test_a_change_of_code_makes_another_cache_key(tmp_path: Path) -> None:
@@ -33,26 +35,26 @@ def test_a_change_of_code_makes_another_cache_key(tmp_path: Path) -> None:
         (tmp_path / room / "inner").mkdir(parents=True)
         (tmp_path / room / "a.py").write_text("x = 1\n")
         (tmp_path / room / "inner" / "b.py").write_text("y = 1\n")
-    first, other = pipeline.source_digest("one", root=tmp_path), pipeline.source_digest("one", "two", root=tmp_path)
+    first, other = source_digest("one", root=tmp_path), source_digest("one", "two", root=tmp_path)
     assert first != other
-    assert first == pipeline.source_digest("one", root=tmp_path)
+    assert first == source_digest("one", root=tmp_path)
     (tmp_path / "two" / "a.py").write_text("x = 2\n")
-    assert pipeline.source_digest("one", root=tmp_path) == first
+    assert source_digest("one", root=tmp_path) == first
     (tmp_path / "one" / "inner" / "b.py").write_text("y = 2\n")
-    assert pipeline.source_digest("one", root=tmp_path) != first
+    assert source_digest("one", root=tmp_path) != first
 
 
-def test_a_change_of_the_warm_starts_config_makes_another_policy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = pipeline.policy_key(tmp_path, PolicySettings())
+def test_a_change_of_the_warm_starts_config_makes_another_policy(tmp_path: Path) -> None:
+    key = policy_key(tmp_path, PolicySettings())
     changed = tmp_path / "warm_start.yaml"
-    changed.write_text((run_config.CONFIGS / "warm_start.yaml").read_text().replace("clip_grad: 1.0", "clip_grad: 0.5"))
-    monkeypatch.setattr(run_config, "CONFIGS", tmp_path)
-    assert pipeline.policy_key(tmp_path, PolicySettings()) != key
+    original = (CONFIGS / "warm_start.yaml").read_text()
+    changed.write_text(original)
+    assert policy_key(tmp_path, PolicySettings(), changed) == key
+    changed.write_text(original.replace("clip_grad: 1.0", "clip_grad: 0.5"))
+    assert policy_key(tmp_path, PolicySettings(), changed) != key
 
 
 def test_a_batch_that_the_warm_starts_processes_cannot_share_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FieldError, match=r"policy\.batch_size.*a multiple of 2"):
-        pipeline.warm_start(tmp_path, PolicySettings(batch_size=7))
+        warm_start(tmp_path, PolicySettings(batch_size=7))
     assert not any(tmp_path.iterdir())

@@ -1,7 +1,7 @@
 """LoCoMo's official score (snap-research/locomo, evaluation of question answering; Maharana et al., ACL 2024).
 
-Text is compared as a bag of Porter stems after normalisation. Multi-hop answers are lists and scored item by item;
-adversarial questions are right when the prediction abstains.
+Texts are compared as bags of Porter stems after normalisation. Multi-hop answers are lists, which are scored item by
+item. The answer to an adversarial question is right if the prediction abstains.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize(text: str) -> str:
-    """Lower case without commas, ASCII punctuation, "a", "an", "the" and "and"; single blanks.
+    """Returns the text in lower case, without ASCII punctuation, "a", "an", "the" and "and", and with single blanks.
 
-    Punctuation goes before the articles, and leaves no blank: "rock-and-roll" becomes "rockandroll".
+    Punctuation is removed before the words and leaves no blank: "rock-and-roll" becomes "rockandroll".
     """
     bare = text.replace(",", "").lower().translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", bare).split())
@@ -49,7 +49,7 @@ def _stem(word: str) -> str:
 
 
 def token_f1(prediction: str, gold: str) -> float:
-    """The F1 of two bags of stems, in [0, 1]; 0 where they share none, so also where one is empty."""
+    """Returns the F1 of two bags of stems, in [0, 1]. It is 0 if they share no stem, as when one is empty."""
     predicted = Counter(_stem(word) for word in normalize(prediction).split())
     expected = Counter(_stem(word) for word in normalize(gold).split())
     shared = (predicted & expected).total()
@@ -61,21 +61,21 @@ def token_f1(prediction: str, gold: str) -> float:
 
 
 def list_f1(prediction: str, gold: str) -> float:
-    """Both texts split at commas: the mean over the gold items of the best F1 that any predicted item has with it."""
+    """Splits both texts at commas and returns the mean, over the gold items, of the best F1 of any predicted item."""
     predicted = [item.strip() for item in prediction.split(",")]
     return float(np.mean([max(token_f1(one, item.strip()) for one in predicted) for item in gold.split(",")]))
 
 
 def locomo_score(prediction: str, answer: str | int, category: int) -> float:
-    """The official score of one prediction, in [0, 1].
+    """Returns the official score of one prediction, in [0, 1].
 
     Args:
         prediction: what the system answered.
-        answer: the gold answer; not looked at for category 5.
+        answer: the gold answer; not used for category 5.
         category: 1 multi-hop, 2 temporal, 3 open-domain, 4 single-hop, 5 adversarial.
 
     Raises:
-        FieldError: if the category is none of these.
+        FieldError: the category is none of these.
     """
     if category not in CATEGORIES:
         raise FieldError("category", category, "1, 2, 3, 4 or 5")
@@ -103,9 +103,9 @@ class LocomoScores:
     """Official scores of a set of predictions.
 
     Attributes:
-        per_category: mean and n of every category that occurs, in order.
-        overall: over all questions, each with the same weight.
-        scores: one score per question, in the order given.
+        per_category: the mean and n of every category that occurs, in order.
+        overall: the mean over all questions, each with the same weight.
+        scores: one score for each question, in the order given.
     """
 
     per_category: dict[int, MeanScore]
@@ -114,10 +114,10 @@ class LocomoScores:
 
 
 def locomo_scores(predictions: Sequence[str], answers: Sequence[str | int], categories: Sequence[int]) -> LocomoScores:
-    """Score predictions per category and overall.
+    """Scores predictions for each category and overall.
 
     Raises:
-        FieldError: if the three lists are empty or of different lengths, or a category is none of LoCoMo's.
+        FieldError: the three lists are empty or of different lengths, or a category is none of LoCoMo's.
     """
     lengths = (len(predictions), len(answers), len(categories))
     if len(set(lengths)) != 1 or not predictions:

@@ -1,0 +1,122 @@
+"""What a memory run needs, checked before anything starts: its config, its tools, its data and this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from memupdate.errors import DataError, FieldError
+from memupdate.platform.config import check_engine, check_least, check_model, check_ports, check_training, one_line
+
+# A local run on one rank was seen to take about 5 GiB: trainer, SGLang, Ray and verl's actors. One to spare.
+LOCAL_MEMORY_GIB = 6.0
+TOOLS_FIELD = "actor_rollout_ref.rollout.multi_turn.tool_config_path"
+
+
+def validate(config: DictConfig) -> None:
+    """Checks everything that can be checked without starting anything.
+
+    Raises:
+        FieldError: a field has a value that is not allowed.
+        DataError: a preprocessed file is not as the preprocessing writes it.
+        ConfigError: verl refuses the config.
+    """
+    missing = OmegaConf.missing_keys(config)
+    ours = sorted(key for key in missing if key.startswith(("memory.", "actor_rollout_ref.model.path")))
+    if ours:
+        raise FieldError(ours[0], "???", "a value: this profile leaves it to you")
+    check_training(config, "memory")
+    check_memory_section(config)
+    check_model(str(config.actor_rollout_ref.model.path))
+    check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
+    check_data(config)
+    check_engine(config)
+
+
+def check_memory_section(config: DictConfig) -> None:
+    """Checks what only memory runs have in ``memory.*``: tool texts, journal, reward and scorer.
+
+    Raises:
+        FieldError: a field has a value that is not allowed.
+    """
+    from memupdate.broker.journal_folders import journal_folders
+    from memupdate.rewards import RewardConfig
+
+    memory = config.memory
+    check_least(memory.tool_response_tokens, "memory.tool_response_tokens", 16)
+    journal_folders(memory.journal_dir, memory.broker_shards)
+    reward = OmegaConf.to_container(memory.reward, resolve=True)
+    assert isinstance(reward, dict)
+    RewardConfig.from_mapping({str(name): value for name, value in reward.items()})
+
+
+def check_tools(path: Path) -> list[str]:
+    """Checks that every class of a tool config can be imported and that verl reads its schema.
+
+    Returns:
+        The names of the tools.
+
+    Raises:
+        FieldError: there is no such file, a class does not exist, or verl refuses a schema.
+    """
+    if not path.is_file():
+        raise FieldError(TOOLS_FIELD, str(path), "a YAML file with a list `tools`")
+    content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    entries = (content.get("tools") or []) if isinstance(content, dict) else []
+    names = [_check_tool(entry, f"{path.name}: tools[{number}]") for number, entry in enumerate(entries)]
+    if not names:
+        raise FieldError(TOOLS_FIELD, str(path), "at least one tool")
+    return names
+
+
+def _check_tool(entry: Mapping[str, object], place: str) -> str:
+    """Checks one entry of a tool config and returns the tool's name."""
+    from pydantic import ValidationError
+    from verl.tools.schemas import OpenAIFunctionToolSchema
+    from verl.utils.import_utils import load_class_from_fqn
+
+    try:
+        load_class_from_fqn(str(entry["class_name"]), "tool")
+    except (ImportError, AttributeError, ValueError, KeyError) as error:
+        raise FieldError(f"{place}.class_name", entry.get("class_name"), f"an importable class ({error})") from error
+    try:
+        schema = OpenAIFunctionToolSchema.model_validate(entry["tool_schema"])
+    except (ValidationError, KeyError) as error:
+        raise FieldError(f"{place}.tool_schema", entry.get("tool_schema"), one_line(error)) from error
+    return str(schema.function.name)
+
+
+def check_data(config: DictConfig) -> None:
+    """Checks the preprocessed files if they exist; a dry run may come before the preprocessing.
+
+    Raises:
+        DataError: a file cannot be read, or the files have schema errors. The message holds the first schema error and
+            how many there are.
+    """
+    from memupdate.data.check_preprocessed import check_preprocessed
+
+    data_dir = Path(config.memory.data_dir)
+    if data_dir.exists():
+        errors = check_preprocessed(data_dir).schema_errors
+        if errors:
+            raise DataError(
+                f"{errors[0]} ({len(errors)} schema errors; memupdate check-data --preprocessed {data_dir})"
+            )
+
+
+def check_host(config: DictConfig) -> None:
+    """Checks that this machine has what the run needs: free ports and, for a run on a CPU, memory.
+
+    Raises:
+        FieldError: a port is in use, or there is too little free memory.
+    """
+    import psutil
+
+    check_ports(config)
+    if config.trainer.device != "cpu":
+        return
+    free = psutil.virtual_memory().available / 2**30
+    if free < LOCAL_MEMORY_GIB:
+        raise FieldError("free memory", f"{free:.1f} GiB", f"{LOCAL_MEMORY_GIB:.0f} GiB or more for the local profile")

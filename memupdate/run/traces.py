@@ -1,0 +1,98 @@
+"""Memory rollouts as a person reads them: the question, what the policy wrote, what the tools answered, the reward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+from transformers import PreTrainedTokenizerBase
+
+from memupdate.platform.trace import Trajectory, final_keys, objects
+
+
+@dataclass(frozen=True)
+class MemoryTrajectory(Trajectory):
+    """A memory rollout.
+
+    Attributes:
+        turns: what the policy wrote (``assistant``) and what it was answered (``tool``), in order.
+        reward: reward parts, memory counts, calls and errors per tool, category.
+    """
+
+    namespace: str
+    sample_id: str
+    question: str
+    answer: str
+    prompt: str
+    turns: list[dict[str, str]]
+
+    def table_row(self) -> dict[str, Any]:
+        """Returns question, answer, dialogue and the main parts of the reward."""
+        dialogue = "\n".join(f"[{turn['role']}] {turn['text']}" for turn in self.turns)
+        parts = ("reward", "delta", "efficiency", "qa_before", "qa_after")
+        row = {"question": self.question, "answer": self.answer, "dialogue": dialogue}
+        return row | {part: self.reward[part] for part in parts}
+
+
+def split_turns(response_ids: Sequence[int], response_mask: Sequence[int]) -> list[tuple[str, list[int]]]:
+    """Cuts a response into runs of ids that the policy generated (``assistant``) and that the loop put in (``tool``).
+
+    Args:
+        response_ids: the ids of the response.
+        response_mask: 1 for each id that the policy generated, 0 for the others.
+    """
+    runs: list[tuple[str, list[int]]] = []
+    for token, generated in zip(response_ids, response_mask, strict=True):
+        role = "assistant" if generated else "tool"
+        if not runs or runs[-1][0] != role:
+            runs.append((role, []))
+        runs[-1][1].append(token)
+    return runs
+
+
+def read_trajectories(
+    batch: KVBatchMeta, tokenizer: PreTrainedTokenizerBase, split: str, step: int
+) -> list[MemoryTrajectory]:
+    """Reads the memory trajectories of a batch from the TransferQueue, in order.
+
+    Args:
+        batch: the batch.
+        tokenizer: the policy's.
+        split: ``train`` or ``validation``.
+        step: the policy's step.
+    """
+    keys = final_keys(batch)
+    if not keys:
+        return []
+    fields = ["prompts", "responses", "response_mask", "extra_fields", "extra_info"]
+    data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields)
+    columns = [data["prompts"].unbind(), data["responses"].unbind(), data["response_mask"].unbind()]
+    extra_fields, extra_info = objects(data["extra_fields"]), objects(data["extra_info"])
+    trajectories = []
+    for key, prompt, response, mask, loop, info in zip(keys, *columns, extra_fields, extra_info, strict=True):
+        turns = [
+            {"role": role, "text": _text(tokenizer, ids).strip()}
+            for role, ids in split_turns(response.tolist(), mask.tolist())
+        ]
+        trajectories.append(
+            MemoryTrajectory(
+                split=split,
+                step=step,
+                key=key,
+                namespace=str(loop["namespace"]),
+                sample_id=str(info["sample_id"]),
+                question=str(info["question"]),
+                answer=str(info["answer"]),
+                prompt=_text(tokenizer, prompt.tolist()),
+                turns=turns,
+                reward=dict(loop["reward_extra_info"]),
+            )
+        )
+    return trajectories
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    return str(tokenizer.decode(ids, skip_special_tokens=True))

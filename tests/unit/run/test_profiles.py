@@ -1,0 +1,23 @@
+"""A profile is a name for a config file; a config file is named by itself too."""
+
+from __future__ import annotations
+
+import pytest
+
+from memupdate.errors import FieldError
+from memupdate.platform.config import compose
+from memupdate.run.profiles import compose_profile
+
+
+def test_a_profile_is_the_config_file_that_it_names() -> None:
+    seed = ["memory.seed=7"]
+    assert compose_profile("local", seed) == compose_profile("local_memory_grpo", seed)
+    assert compose_profile("local", seed) == compose("local_memory_grpo", seed)
+    assert compose_profile("local", seed).memory.seed == 7
+
+
+def test_a_name_that_is_no_config_file_is_refused() -> None:
+    with pytest.raises(FieldError, match=r"profile: got 'galaxy'; allowed: one of cluster, local, or a file in"):
+        compose_profile("galaxy", [])
+    with pytest.raises(FieldError, match=r"config: got 'local'; allowed: one of agent_loops, .*local_memory_grpo"):
+        compose("local", [])
