@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,9 @@ class InProcessHandle:
     """Looks to ``MemoryStoreManager`` like an actor handle."""
 
     def __init__(self, broker: MemoryBroker) -> None:
-        self.broker = broker
-
-    def __getattr__(self, name: str) -> _Method:
-        return _Method(getattr(self.broker, name))
+        # What travels by name to an actor is found there by name.
+        self.call = _Method(lambda method, *args: pickle.loads(pickle.dumps(method))(broker, *args))
+        self.run_encoded = _Method(broker.run_encoded)
 
 
 def in_process_client(memories_dir: Path) -> MemoryStoreManager:

@@ -5,7 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from memupdate.broker.registry import OpenBank
+from memupdate.broker.results import Outcome
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn of operations that was applied to a bank.
+
+    Attributes:
+        namespace: whose bank.
+        opened: the bank.
+        before: how many operations the bank had.
+        outcomes: what they gave.
+        on_disk: done when the turn is on disk, or will not be; None where nothing is to be written.
+        leads: whether this turn's caller has to write it, and the others of its batch, with ``MemoryBroker.write``.
+    """
+
+    namespace: str
+    opened: OpenBank
+    before: int
+    outcomes: list[Outcome]
+    on_disk: Future[None] | None = None
+    leads: bool = False
 
 
 class Turns:

@@ -23,9 +23,9 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
+from memupdate.broker import BankService
 from memupdate.errors import FieldError
 from memupdate.integrations.background import relay, submit, wait_for
-from memupdate.integrations.banks import Banks
 from memupdate.integrations.store_bank import StoreBank
 from memupdate.integrations.store_filters import checked_filter, passes
 from memupdate.integrations.store_items import Draft, StoredItem, draft
@@ -65,7 +65,7 @@ class MemoryBankStore(BaseStore):
     supports_ttl = True
 
     def __init__(
-        self, banks: Banks, *, index: Mapping[str, Any] | None = None, ttl: Mapping[str, Any] | None = None
+        self, banks: BankService, *, index: Mapping[str, Any] | None = None, ttl: Mapping[str, Any] | None = None
     ) -> None:
         for name in index or {}:
             if name != "fields":

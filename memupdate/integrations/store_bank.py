@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from memupdate.broker.registry import UnknownNamespaceError
-from memupdate.errors import UnknownMemoryError
-from memupdate.integrations.banks import Banks, RefusedError, results
+from memupdate.broker import BankService, Refusal, UnknownNamespaceError
+from memupdate.broker.results import MemoryRecord
+from memupdate.integrations.banks import RefusedError, run_all
 from memupdate.integrations.store_items import Draft, StoredItem, stored_item
 from memupdate.integrations.store_namespaces import Namespace, bank_of, side_bank_of
-from memupdate.memory import Operation
+from memupdate.memory import JSON, Operation
 
 Scored = tuple[float, StoredItem]
 Kept = Callable[[Sequence[StoredItem]], Awaitable[list[StoredItem]]]
@@ -35,7 +34,7 @@ class StoreBank:
         namespace: in LangGraph's form.
     """
 
-    def __init__(self, banks: Banks, namespace: Namespace) -> None:
+    def __init__(self, banks: BankService, namespace: Namespace) -> None:
         self.namespace = namespace
         self._banks = banks
         self._bank = bank_of(namespace)
@@ -45,7 +44,7 @@ class StoreBank:
     async def count(self) -> int:
         """How many items there are."""
         try:
-            return int((await self._banks.stats(self._bank))["count"])
+            return (await self._banks.stats(self._bank))["count"]
         except UnknownNamespaceError:
             return 0
 
@@ -128,28 +127,28 @@ class StoreBank:
         query: str,
         need: int,
         kept: Kept,
-        scored_by: Callable[[list[dict[str, Any]]], Awaitable[dict[str, Scored]]],
+        scored_by: Callable[[list[MemoryRecord]], Awaitable[dict[str, Scored]]],
     ) -> dict[str, Scored]:
-        arguments: dict[str, Any] = {"query": query}
+        arguments: dict[str, JSON] = {"query": query}
         if bank == self._side:
             arguments["memory_type"] = _INDEXED_TEXT
         top_k = need
         while True:
             try:
-                (hits,) = await results(self._banks, bank, [Operation("search", {**arguments, "top_k": top_k})])
+                (found,) = await run_all(self._banks, bank, [Operation("search", {**arguments, "top_k": top_k})])
             except UnknownNamespaceError:
                 return {}
-            scored = await scored_by(hits)
-            found = {item.key: scored[item.key] for item in await kept([item for _, item in scored.values()])}
-            if len(found) >= need or len(hits) < top_k:
-                return found
+            scored = await scored_by(found.memories)
+            shown = {item.key: scored[item.key] for item in await kept([item for _, item in scored.values()])}
+            if len(shown) >= need or len(found.memories) < top_k:
+                return shown
             top_k *= 4  # some hits were not items to show, so look at more
 
-    async def _by_content(self, hits: list[dict[str, Any]]) -> dict[str, Scored]:
+    async def _by_content(self, hits: list[MemoryRecord]) -> dict[str, Scored]:
         scored = [(hit["score"], stored_item(self.namespace, hit)) for hit in hits]
         return {item.key: (score, item) for score, item in scored if item.indexed_texts is None}
 
-    async def _by_texts(self, rows: list[dict[str, Any]]) -> dict[str, Scored]:
+    async def _by_texts(self, rows: list[MemoryRecord]) -> dict[str, Scored]:
         keys = list(dict.fromkeys(json.loads(row["id"])[0] for row in rows))
         item_of_row = {row: item for item in await self.get(keys) if item is not None for row in item.row_ids}
         best: dict[str, Scored] = {}
@@ -159,23 +158,23 @@ class StoreBank:
                 best.setdefault(item.key, (row["score"], item))
         return best
 
-    async def _memories(self, bank: str) -> list[dict[str, Any]]:
+    async def _memories(self, bank: str) -> list[MemoryRecord]:
         try:
             return await self._banks.list_memories(bank)
         except UnknownNamespaceError:
             return []
 
-    async def _records(self, bank: str, ids: Sequence[str]) -> list[dict[str, Any] | None]:
+    async def _records(self, bank: str, ids: Sequence[str]) -> list[MemoryRecord | None]:
         if not ids:
             return []
         try:
             outcomes = await self._banks.run(bank, [Operation("get", {"memory_id": one}) for one in ids])
         except UnknownNamespaceError:
             return [None] * len(ids)
-        for one, outcome in zip(ids, outcomes, strict=True):
-            if outcome.error and outcome.error != _unknown(one):
+        for outcome in outcomes:
+            if outcome.error and outcome.refusal is not Refusal.UNKNOWN_MEMORY:
                 raise RefusedError(bank, "get", outcome.error)
-        return [outcome.value for outcome in outcomes]  # type: ignore[misc]
+        return [None if outcome.error else outcome.memory for outcome in outcomes]
 
     async def _run(self, bank: str, operations: Sequence[Operation]) -> None:
         if not operations:
@@ -188,7 +187,7 @@ class StoreBank:
             await self._banks.open(bank)
             outcomes = await self._banks.run(bank, operations)
         for operation, outcome in zip(operations, outcomes, strict=True):
-            gone = operation.kind == "delete" and outcome.error == _unknown(operation.arguments["memory_id"])
+            gone = operation.kind == "delete" and outcome.refusal is Refusal.UNKNOWN_MEMORY
             if outcome.error and not gone:
                 raise RefusedError(bank, operation.kind, outcome.error)
 
@@ -202,11 +201,7 @@ def _expiry_id(key: str) -> str:
     return json.dumps([key])
 
 
-def _unknown(key: Any) -> str:
-    return str(UnknownMemoryError(key))
-
-
-def _lives(item: StoredItem, row: Mapping[str, Any] | None, at: datetime) -> bool:
+def _lives(item: StoredItem, row: MemoryRecord | None, at: datetime) -> bool:
     if row is None or row["metadata"]["version"] != item.version:
         return False
-    return datetime.fromisoformat(row["metadata"]["expires_at"]) > at
+    return datetime.fromisoformat(str(row["metadata"]["expires_at"])) > at

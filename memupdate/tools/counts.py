@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from memupdate.tools.calls import TOOLS
+from memupdate.tools.table import tool_names
 
 _NUMBERS = ("turns", "memory_count_before", "memory_count_after", "malformed_calls", "unknown_calls", "ignored_calls")
 
 
 def _zeros() -> dict[str, int]:
-    return dict.fromkeys(TOOLS, 0)
+    return dict.fromkeys(tool_names(), 0)
 
 
 @dataclass(slots=True)

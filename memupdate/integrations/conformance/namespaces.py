@@ -112,7 +112,16 @@ async def a_delete_of_nothing_creates_nothing(store: Calls) -> None:
     "BaseStore.put: 'InvalidNamespaceError: If the namespace is empty, its root label is \"langgraph\", …'",
 )
 async def a_put_refuses_invalid_namespaces(store: Calls) -> None:
-    invalid: list[tuple] = [(), ("",), ("a", ""), ("a.b",), ("a", "b.c"), ("langgraph",), ("langgraph", "x"), ("a", 1)]
+    invalid: list[tuple[object, ...]] = [
+        (),
+        ("",),
+        ("a", ""),
+        ("a.b",),
+        ("a", "b.c"),
+        ("langgraph",),
+        ("langgraph", "x"),
+        ("a", 1),
+    ]
     for namespace in invalid:
         refused = False
         try:
