@@ -105,7 +105,10 @@ class Journal:
             JournalError: it is not, and will not be.
         """
         on_disk = self.append_soon(record)
-        await asyncio.wait([asyncio.wrap_future(on_disk)])
+        written = asyncio.wrap_future(on_disk)
+        # The caller gets the error from the batch. Unread here, it would be logged as lost when the future is freed.
+        written.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([written])
         check_written(on_disk)
 
     def append_soon(self, record: Record) -> Future[None]:
