@@ -1,4 +1,4 @@
-"""One namespace of the store: its items' bank, and a side bank for what is kept about them."""
+"""One namespace of the store: a bank with its items, and a side bank with what is kept about them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _EXPIRY = "procedural"
 class StoreBank:
     """Reads and writes the items of one namespace. Reading a bank that is not open finds nothing and opens nothing.
 
-    The side bank holds the texts of items that are indexed by other texts than their content, and the expiry of items
-    that were read after they were written. Its rows name the version of the item that they belong to, so that rows of
-    an item that was overwritten meanwhile mean nothing.
+    The side bank has rows of two kinds: texts of items that are indexed by other texts than their content, and the
+    expiry of items that were read after they were written. A row names the version of its item. So a row has no effect
+    once its item is overwritten.
 
     Args:
         banks: the broker.
@@ -42,29 +42,39 @@ class StoreBank:
         self._writing = asyncio.Lock()
 
     async def count(self) -> int:
-        """How many items there are."""
+        """Returns how many items there are."""
         try:
             return (await self._banks.stats(self._bank))["count"]
         except UnknownNamespaceError:
             return 0
 
     async def items(self) -> list[StoredItem]:
-        """All items, in order of insertion."""
+        """Returns all items, in order of insertion."""
         return [stored_item(self.namespace, record) for record in await self._memories(self._bank)]
 
     async def get(self, keys: Sequence[str]) -> list[StoredItem | None]:
-        """The items of these keys; None where there is none."""
+        """Returns the item of each key; None for a key without an item."""
         records = await self._records(self._bank, keys)
         return [None if record is None else stored_item(self.namespace, record) for record in records]
 
     async def best(self, query: str, need: int, kept: Kept) -> list[Scored]:
-        """At least the ``need`` items most similar to a query that ``kept`` lets through, best first, with scores."""
+        """Returns the items most similar to a query, best first, with scores.
+
+        Args:
+            query: what to search for.
+            need: how many items to return at least, if there are as many.
+            kept: returns those of some items that count.
+        """
         own = await self._best(self._bank, query, need, kept, self._by_content)
         by_texts = await self._best(self._side, query, need, kept, self._by_texts)
         return sorted((own | by_texts).values(), key=lambda scored: -scored[0])
 
     async def write(self, writes: Sequence[Draft | tuple[Namespace, str]]) -> None:
-        """Put the drafts and delete the other keys, all of this namespace, each key once. Opens the banks it needs."""
+        """Puts the drafts and deletes the other keys. Opens the banks that it needs.
+
+        Args:
+            writes: items to put, and places of items to delete, all of this namespace and each key once.
+        """
         async with self._writing:
             keys = [written.key if isinstance(written, Draft) else written[1] for written in writes]
             before = await self.get(keys)
@@ -83,7 +93,7 @@ class StoreBank:
             await self._drop_rows([old for old in before if old is not None])
 
     async def refresh(self, items: Sequence[StoredItem]) -> None:
-        """Count the time to live of those that have one from now on."""
+        """Starts the time to live of these items anew. Items without one stay as they are."""
         now = datetime.now(UTC)
         await self._run(
             self._side,
@@ -106,14 +116,14 @@ class StoreBank:
         )
 
     async def expired(self, items: Sequence[StoredItem]) -> list[StoredItem]:
-        """Those whose time to live is over."""
+        """Returns those of the items whose time to live is over."""
         at = datetime.now(UTC)
         mortal = [item for item in items if item.expires_at is not None and item.expires_at <= at]
         refreshed = await self._records(self._side, [_expiry_id(item.key) for item in mortal])
         return [item for item, row in zip(mortal, refreshed, strict=True) if not _lives(item, row, at)]
 
     async def sweep(self) -> int:
-        """Delete the expired items; returns how many."""
+        """Deletes the expired items, and returns how many there were."""
         async with self._writing:
             gone = await self.expired(await self.items())
             deletes = [Operation("delete", {"memory_id": item.key, "reason": "expired"}) for item in gone]

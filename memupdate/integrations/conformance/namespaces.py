@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import cast
 
 from langgraph.store.base import GetOp, InvalidNamespaceError, SearchOp
 
@@ -125,7 +126,7 @@ async def a_put_refuses_invalid_namespaces(store: Calls) -> None:
     for namespace in invalid:
         refused = False
         try:
-            await store.put(namespace, "k", {"is": 1})
+            await store.put(cast("Namespace", namespace), "k", {"is": 1})
         except InvalidNamespaceError:
             refused = True
         assert refused, f"{namespace!r} was taken"
