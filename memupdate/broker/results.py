@@ -127,7 +127,7 @@ class StateForReward(TypedDict):
 
     count: int
     mean_characters: float
-    retrieved: list[str]
+    retrieved: tuple[str, ...]
 
 
 class Evaluation(TypedDict):

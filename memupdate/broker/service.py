@@ -69,7 +69,7 @@ def evaluation_of(
 
     def state(view: BankView) -> StateForReward:
         hits = view.search(question, top_k=top_k, vector_D=vector_D)
-        retrieved = [hit.memory.text for hit in hits]
+        retrieved = tuple(hit.memory.text for hit in hits)
         return {"count": len(view), "mean_characters": view.mean_characters(), "retrieved": retrieved}
 
     return {"before": state(bank.initial), "after": state(bank)}

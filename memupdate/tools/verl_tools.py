@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import Any, ClassVar, cast
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar, cast
 
 from verl.tools.base_tool import BaseTool
 from verl.tools.schemas import OpenAIFunctionToolSchema, ToolResponse
@@ -19,6 +20,11 @@ from memupdate.errors import FieldError, MemupdateError
 from memupdate.tools.replies import error_text
 from memupdate.tools.table import load_tool, verl_class_name
 from memupdate.tools.tool import CallContext
+
+Method = TypeVar("Method", bound=Callable[..., object])
+
+# verl's decorator, which has no types of its own.
+_traced: Callable[[Method], Method] = rollout_trace_op
 
 
 class MemoryTool(BaseTool):
@@ -74,7 +80,7 @@ class MemoryTool(BaseTool):
         self._calls[instance_id] = context, given.get("broker_name", DEFAULT_BROKER_NAME)
         return instance_id, ToolResponse()
 
-    @rollout_trace_op  # type: ignore[untyped-decorator]  # verl's decorators have no types
+    @_traced
     async def execute(
         self, instance_id: str, parameters: dict[str, Any], **kwargs: Any
     ) -> tuple[ToolResponse, float, dict[str, Any]]:
