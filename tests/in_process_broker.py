@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from memupdate.broker import MemoryBroker, MemoryStoreManager
+from memupdate.broker.wire import decode_turn, encode_outcomes
 from memupdate.memory import Memory
 
 
@@ -24,7 +25,12 @@ class InProcessHandle:
     def __init__(self, broker: MemoryBroker) -> None:
         # What travels by name to an actor is found there by name.
         self.call = _Method(lambda method, *args: pickle.loads(pickle.dumps(method))(broker, *args))
-        self.run_encoded = _Method(broker.run_encoded)
+        self.run_encoded = _Method(self._run_encoded)
+        self._broker = broker
+
+    async def _run_encoded(self, turn: bytes) -> bytes:
+        namespace, operations = decode_turn(turn)
+        return encode_outcomes(await self._broker.run(namespace, operations))
 
 
 def in_process_client(memories_dir: Path) -> MemoryStoreManager:

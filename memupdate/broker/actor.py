@@ -73,7 +73,7 @@ class BrokerShard:
         return self._loop.wait_for(method(self._broker, *args, **kwargs))
 
     def run_encoded(self, turn: bytes) -> bytes:
-        """Answers ``MemoryBroker.run_encoded``, in the calling thread where it can: the fast path of every turn."""
+        """Runs a turn, encoded as in ``wire``, and returns the encoded outcomes. Stays in this thread if it can."""
         namespace, operations = decode_turn(turn)
         with self._loop.lock:
             begun = self._broker.begin(namespace, operations)

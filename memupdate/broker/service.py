@@ -22,7 +22,6 @@ from memupdate.broker.registry import BankRegistry, OpenBank
 from memupdate.broker.results import Evaluation, Opened, Outcome, Recipe, Refusal, StateForReward, result_record
 from memupdate.broker.routing import checked_namespace
 from memupdate.broker.turns import Turn, Turns
-from memupdate.broker.wire import decode_turn, encode_outcomes
 from memupdate.errors import MemupdateError, UnknownMemoryError
 from memupdate.memory import BankView, Embedder, MemoryBank, Operation, make_embedder
 
@@ -181,11 +180,6 @@ class MemoryBroker(BankService):
         if turn.on_disk.exception() is not None:
             turn.opened.undo_to = turn.before
         self._turns.release(turn.namespace)
-
-    async def run_encoded(self, turn: bytes) -> bytes:
-        """Runs a turn for a caller in another process, with turn and outcomes as ``wire`` encodes them."""
-        namespace, operations = decode_turn(turn)
-        return encode_outcomes(await self.run(namespace, operations))
 
     async def close(self, namespace: str) -> None:
         await self._to_the_end(lambda: self._close(namespace), namespace)
