@@ -75,7 +75,7 @@ def registry_of(count: int) -> BankRegistry:
     conversations.add("bench", memories(count), rows_ND / np.linalg.norm(rows_ND, axis=1, keepdims=True))
     registry = BankRegistry(conversations)
     registry.open("parent", "bench")
-    registry.run("parent", [Operation("create", {"content": "the parent has an edit"})])
+    registry.at("parent").bank.apply(Operation("create", {"content": "the parent has an edit"}))
     return registry
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from memupdate.broker import MemoryBroker, MemoryStoreManager
+from memupdate.broker.wire import decode_turn, encode_outcomes
 from memupdate.memory import Memory
 
 
@@ -21,10 +23,14 @@ class InProcessHandle:
     """Looks to ``MemoryStoreManager`` like an actor handle."""
 
     def __init__(self, broker: MemoryBroker) -> None:
-        self.broker = broker
+        # What travels by name to an actor is found there by name.
+        self.call = _Method(lambda method, *args: pickle.loads(pickle.dumps(method))(broker, *args))
+        self.run_encoded = _Method(self._run_encoded)
+        self._broker = broker
 
-    def __getattr__(self, name: str) -> _Method:
-        return _Method(getattr(self.broker, name))
+    async def _run_encoded(self, turn: bytes) -> bytes:
+        namespace, operations = decode_turn(turn)
+        return encode_outcomes(await self._broker.run(namespace, operations))
 
 
 def in_process_client(memories_dir: Path) -> MemoryStoreManager:

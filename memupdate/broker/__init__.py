@@ -6,12 +6,13 @@ Importing this room does not import Ray; the actors and the client are loaded wh
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from memupdate.broker.conversations import Conversations
 from memupdate.broker.journal import JournalError
+from memupdate.broker.protocol import BankService
 from memupdate.broker.registry import BankRegistry, UnknownNamespaceError
-from memupdate.broker.results import Outcome
+from memupdate.broker.results import Outcome, Refusal
 from memupdate.broker.routing import DEFAULT_BROKER_NAME
 from memupdate.broker.service import MemoryBroker
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_BROKER_NAME",
     "BankRegistry",
+    "BankService",
     "BrokerDeadlineError",
     "BrokerNotFoundError",
     "Conversations",
@@ -30,6 +32,7 @@ __all__ = [
     "MemoryBrokerActor",
     "MemoryStoreManager",
     "Outcome",
+    "Refusal",
     "RunningBroker",
     "UnknownNamespaceError",
     "start_broker",
@@ -45,7 +48,7 @@ _WITH_RAY = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _WITH_RAY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_WITH_RAY[name]}"), name)

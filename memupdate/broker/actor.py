@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from memupdate.broker.routing import embedder_name, shard_name
 from memupdate.broker.service import MemoryBroker
 from memupdate.broker.shared_loop import SharedLoop
 from memupdate.broker.wire import decode_turn, encode_outcomes
+from memupdate.checks import check_text
 from memupdate.errors import FieldError
-from memupdate.memory import JSON
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +32,11 @@ THREADS = 64
 _SERVED = "actor:"
 
 
-def _served(method: Callable[Concatenate[MemoryBroker, Asked], Coroutine[Any, Any, Answer]]) -> Callable[..., Answer]:
-    """A method of the broker, as the actor has it."""
-
-    @functools.wraps(method)
-    def call(self: BrokerShard, *args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
-        return self._loop.wait_for(method(self._broker, *args, **kwargs))
-
-    return call
-
-
 class BrokerShard:
     """One shard of a broker: ``MemoryBroker`` for callers in many threads, which each wait for their answer.
 
-    An actor whose methods are coroutines would take the arguments of each call, and then the call, from a thread to its
-    event loop and back, which costs more than most operations.
+    The methods are plain ones. If they were coroutines, Ray would move the arguments of each call, and then the call,
+    from a thread to the actor's event loop and back, which costs more than most operations.
 
     Args:
         memories_dir: as for ``MemoryBroker``.
@@ -64,12 +53,27 @@ class BrokerShard:
         self._loop = SharedLoop()
         self._shards = shards
 
-    def layout(self) -> dict[str, JSON]:
-        """How the broker is laid out: ``shards``, how many there are."""
+    def layout(self) -> dict[str, int]:
+        """Returns how the broker is laid out: ``shards``, how many there are."""
         return {"shards": self._shards}
 
+    def call(
+        self,
+        method: Callable[Concatenate[MemoryBroker, Asked], Coroutine[Any, Any, Answer]],
+        *args: Asked.args,
+        **kwargs: Asked.kwargs,
+    ) -> Answer:
+        """Answers any call of the protocol: ``call(MemoryBroker.evaluate, namespace, question)``.
+
+        Args:
+            method: an async method of ``MemoryBroker``; it travels by name.
+            args: its arguments.
+            kwargs: its arguments by name.
+        """
+        return self._loop.wait_for(method(self._broker, *args, **kwargs))
+
     def run_encoded(self, turn: bytes) -> bytes:
-        """As ``MemoryBroker.run_encoded``."""
+        """Runs a turn, encoded as in ``wire``, and returns the encoded outcomes. Stays in this thread if it can."""
         namespace, operations = decode_turn(turn)
         with self._loop.lock:
             begun = self._broker.begin(namespace, operations)
@@ -81,20 +85,6 @@ class BrokerShard:
                 self._broker.end(begun)
             check_written(begun.on_disk)
         return encode_outcomes(begun.outcomes)
-
-    ping = _served(MemoryBroker.ping)
-    open = _served(MemoryBroker.open)
-    fork = _served(MemoryBroker.fork)
-    run = _served(MemoryBroker.run)
-    close = _served(MemoryBroker.close)
-    stats = _served(MemoryBroker.stats)
-    list_memories = _served(MemoryBroker.list_memories)
-    initial_snapshot = _served(MemoryBroker.initial_snapshot)
-    final_state = _served(MemoryBroker.final_state)
-    evaluate = _served(MemoryBroker.evaluate)
-    namespaces = _served(MemoryBroker.namespaces)
-    recipe = _served(MemoryBroker.recipe)
-    adopt = _served(MemoryBroker.adopt)
 
 
 MemoryBrokerActor: Any = ray.remote(BrokerShard)
@@ -120,11 +110,11 @@ class RunningBroker:
 
 
 def start_broker(config: Mapping[str, Any], deadline_s: float = 120.0, *, fresh: bool = False) -> RunningBroker:
-    """Start the broker that a run's config describes, on this node, and wait until it answers.
+    """Starts the broker that a run's config describes, on this node, and waits until it answers.
 
     Its actors are found by name in the same Ray namespace (by default: the same job). With a journal, a shard that dies
-    is started again with the banks that it had; without one it stays dead, since an empty bank must never take the
-    place of a lost one. For the process that starts a run; it blocks, so not for async code.
+    is started again with the banks that it had. Without one it stays dead, since an empty bank must never take the
+    place of a lost one. This is for the process that starts a run. It blocks, so do not call it from async code.
 
     Args:
         config: the config's ``memory`` section: ``memories_dir``, ``embedder`` and ``broker_name`` are read, and
@@ -143,8 +133,7 @@ def start_broker(config: Mapping[str, Any], deadline_s: float = 120.0, *, fresh:
         ValueError: an actor of that name is running already.
     """
     for field in ("memories_dir", "embedder", "broker_name"):
-        if not isinstance(config.get(field), str) or not config[field]:
-            raise FieldError(f"memory.{field}", config.get(field), "text that is not empty")
+        check_text(f"memory.{field}", config.get(field), "text that is not empty")
     memories_dir = Path(config["memories_dir"]).absolute()  # an actor may run in another working directory
     if not memories_dir.is_dir():
         raise FieldError("memory.memories_dir", str(memories_dir), "a directory that preprocess_locomo wrote")

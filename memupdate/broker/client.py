@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from memupdate.broker.conversations import NO_CONVERSATION
-from memupdate.broker.registry import UnknownNamespaceError
-from memupdate.broker.results import Outcome
+from memupdate.broker.protocol import BankService
+from memupdate.broker.registry import OpenBank, UnknownNamespaceError
+from memupdate.broker.results import Evaluation, Opened, Outcome
 from memupdate.broker.routing import DEFAULT_BROKER_NAME, shard_name, shard_of
+from memupdate.broker.service import MemoryBroker
 from memupdate.broker.wire import decode_outcomes, encode_turn, new_key
 from memupdate.errors import MemupdateError
-from memupdate.memory import JSON, Operation
+from memupdate.memory import Operation
 
 Answer = TypeVar("Answer")
+Arguments = ParamSpec("Arguments")
 
 DEFAULT_DEADLINE_S = 60.0
 _FIRST_PAUSE_S = 0.05
@@ -66,11 +69,26 @@ class BrokerDeadlineError(MemupdateError):
         )
 
 
-class MemoryStoreManager:
-    """Async client of one broker: finds a namespace's shard, and asks again through the death of its actor.
+class _Asked(NamedTuple):
+    """What is asked of a shard.
+
+    Attributes:
+        namespace: whose bank it is about; empty for a question about the shard.
+        told: says what is asked, for an error.
+        closes: whether it closes the namespace.
+    """
+
+    namespace: str
+    told: Callable[[], str]
+    closes: bool = False
+
+
+class MemoryStoreManager(BankService):
+    """Async client of one broker over Ray. It finds a namespace's shard, and asks again if the shard's actor dies.
 
     Every mutation gets an idempotency key before it is first sent, and so do ``open`` and ``fork``: whatever is sent
-    twice happens once. Cheap, picklable, without state of a trajectory, usable from any event loop of the process.
+    twice happens once. The client is cheap and picklable, keeps nothing of a trajectory, and works on any event loop of
+    the process.
 
     Errors that a caller can cause (``MemupdateError``) arrive as themselves, not wrapped in Ray's; anything else that
     the broker raises arrives as Ray's error.
@@ -92,14 +110,14 @@ class MemoryStoreManager:
     async def connect(
         cls, name: str = DEFAULT_BROKER_NAME, deadline_s: float = DEFAULT_DEADLINE_S
     ) -> MemoryStoreManager:
-        """Find the broker by name, waiting for it to start and answer.
+        """Finds the broker by name, and waits until it has started and answers.
 
         Args:
             name: the broker's.
-            deadline_s: seconds for that, and later for every call.
+            deadline_s: how many seconds to wait, now and later in every call.
 
         Raises:
-            BrokerNotFoundError: it did not within ``deadline_s`` seconds.
+            BrokerNotFoundError: it did not answer within ``deadline_s`` seconds.
         """
         deadline = time.monotonic() + deadline_s
         pause_s = _FIRST_PAUSE_S
@@ -107,7 +125,7 @@ class MemoryStoreManager:
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
                     first = await _find(name)
-                    layout = await _answer(first.layout.remote())
+                    layout = await _unwrapped(first.layout.remote())
                     others = [await _find(shard_name(name, shard)) for shard in range(1, layout["shards"])]
                 return cls([first, *others], name, deadline_s)
             except (ValueError, RayActorError, TimeoutError):  # not there yet, or between two lives
@@ -117,102 +135,98 @@ class MemoryStoreManager:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def ping(self) -> dict[str, int]:
-        """As ``MemoryBroker.ping``, summed over the shards."""
-        answers = await self._ask_all("ping")
+        answers = await self._ask_all(MemoryBroker.ping)
         return {name: sum(answer[name] for answer in answers) for name in answers[0]}
 
-    async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> dict[str, JSON]:
-        """As ``MemoryBroker.open``."""
-        return await self._ask_for(namespace, "open", sample_id, key or new_key())
+    async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> Opened:
+        return await self._ask(MemoryBroker.open, namespace, sample_id, key or new_key())
 
-    async def fork(self, namespace: str, parent: str, key: str = "") -> dict[str, JSON]:
-        """As ``MemoryBroker.fork``, wherever the two namespaces live."""
+    async def fork(self, namespace: str, parent: str, key: str = "") -> Opened:
         key = key or new_key()
         home, origin = (shard_of(name, len(self._shards)) for name in (namespace, parent))
         if home == origin:
-            return await self._ask_for(namespace, "fork", parent, key)
-        recipe = await self._ask_for(parent, "recipe")
-        return await self._ask_for(namespace, "adopt", parent, recipe, key)
+            return await self._ask(MemoryBroker.fork, namespace, parent, key)
+        recipe = await self._ask(MemoryBroker.recipe, parent)
+        return await self._ask(MemoryBroker.adopt, namespace, parent, recipe, key)
 
     async def run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
-        """As ``MemoryBroker.run``: the operations of a turn travel in one call."""
-        shard = shard_of(namespace, len(self._shards))
         turn = encode_turn(namespace, operations)  # once: what is sent again has the same keys
-        return decode_outcomes(await self._ask(shard, namespace, "run_encoded", (turn,), operations))
+        asked = _Asked(namespace, lambda: f"run ({', '.join(one.kind for one in operations)})")
+        shard = shard_of(namespace, len(self._shards))
+        return decode_outcomes(await self._answer(shard, asked, lambda handle: handle.run_encoded.remote(turn)))
 
-    async def stats(self, namespace: str) -> dict[str, Any]:
-        """As ``MemoryBroker.stats``."""
-        return await self._ask_for(namespace, "stats")
-
-    async def list_memories(self, namespace: str) -> list[dict[str, JSON]]:
-        """As ``MemoryBroker.list_memories``."""
-        return await self._ask_for(namespace, "list_memories")
-
-    async def initial_snapshot(self, namespace: str) -> list[dict[str, JSON]]:
-        """As ``MemoryBroker.initial_snapshot``."""
-        return await self._ask_for(namespace, "initial_snapshot")
-
-    async def final_state(self, namespace: str) -> dict[str, Any]:
-        """As ``MemoryBroker.final_state``."""
-        return await self._ask_for(namespace, "final_state")
-
-    async def evaluate(self, namespace: str, question: str, top_k: int = 5) -> dict[str, dict[str, Any]]:
-        """As ``MemoryBroker.evaluate``."""
-        return await self._ask_for(namespace, "evaluate", question, top_k)
+    async def evaluate(self, namespace: str, question: str, top_k: int = 5) -> Evaluation:
+        return await self._ask(MemoryBroker.evaluate, namespace, question, top_k)
 
     async def close(self, namespace: str) -> None:
-        """As ``MemoryBroker.close``."""
-        await self._ask_for(namespace, "close")
+        await self._ask(MemoryBroker.close, namespace)
 
     async def namespaces(self) -> list[str]:
-        """The open namespaces: shard by shard, and in the order of opening there."""
-        answers = await self._ask_all("namespaces")
+        answers = await self._ask_all(MemoryBroker.namespaces)
         return [namespace for answer in answers for namespace in answer]
 
-    async def _ask_all(self, method: str) -> list[Any]:
-        shards = range(len(self._shards))
-        return await asyncio.gather(*(self._ask(shard, "", method) for shard in shards))
-
-    async def _ask_for(self, namespace: str, method: str, *args: Any) -> Any:
+    async def read(self, namespace: str, question: Callable[[OpenBank], Answer]) -> Answer:
+        asked = _Asked(namespace, lambda: question.__name__)
         shard = shard_of(namespace, len(self._shards))
-        return await self._ask(shard, namespace, method, (namespace, *args))
+        return await self._answer(
+            shard, asked, lambda handle: handle.call.remote(MemoryBroker.read, namespace, question)
+        )
 
     async def _ask(
         self,
-        shard: int,
+        method: Callable[Concatenate[MemoryBroker, str, Arguments], Awaitable[Answer]],
         namespace: str,
-        method: str,
-        args: tuple[Any, ...] = (),
-        operations: Sequence[Operation] | None = None,
-    ) -> Any:
-        """Asks a shard until it answers; ``operations`` are a turn's, for an error to tell.
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Answer:
+        """Has the namespace's shard answer a method of the broker."""
+        shard = shard_of(namespace, len(self._shards))
+        asked = _Asked(namespace, lambda: method.__name__, closes=method is MemoryBroker.close)
+        return await self._answer(shard, asked, lambda handle: handle.call.remote(method, namespace, *args, **kwargs))
+
+    async def _ask_all(self, method: Callable[[MemoryBroker], Awaitable[Answer]]) -> list[Answer]:
+        """Has every shard answer a method of the broker, in the order of shards."""
+        asked = _Asked("", lambda: method.__name__)
+        shards = range(len(self._shards))
+        answers: list[Answer] = await asyncio.gather(
+            *(self._answer(shard, asked, lambda handle: handle.call.remote(method)) for shard in shards)
+        )
+        return answers
+
+    async def _answer(self, shard: int, asked: _Asked, send: Callable[[Any], Awaitable[Answer]]) -> Answer:
+        """Sends a call to a shard until it answers.
+
+        Args:
+            shard: which one.
+            asked: what is asked.
+            send: sends it to an actor's handle.
 
         Raises:
-            BrokerDeadlineError: it did not in time.
+            BrokerDeadlineError: it did not answer in time.
         """
         deadline = time.monotonic() + self._deadline_s
         pause_s, problem = _FIRST_PAUSE_S, "no answer"
         while True:
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
-                    return await _answer(getattr(self._shards[shard], method).remote(*args))
+                    return await _unwrapped(send(self._shards[shard]))
             except UnknownNamespaceError:
-                if method == "close" and problem != "no answer":
-                    return None  # an earlier attempt closed it, and its answer was lost
+                if asked.closes and problem != "no answer":
+                    return cast(Answer, None)  # an earlier attempt closed it, and its answer was lost
                 raise
             except RayActorError as error:
                 problem = " ".join(str(error).split())
             except TimeoutError:
                 pass
             if time.monotonic() + pause_s > deadline:
-                told = method if operations is None else f"run ({', '.join(one.kind for one in operations)})"
-                raise BrokerDeadlineError(shard_name(self._name, shard), namespace, told, self._deadline_s, problem)
+                name = shard_name(self._name, shard)
+                raise BrokerDeadlineError(name, asked.namespace, asked.told(), self._deadline_s, problem)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             await self._find_again(shard)
 
     async def _find_again(self, shard: int) -> None:
-        """Takes a fresh handle: the actor of this name may be another one by now."""
+        """Takes a new handle, because the actor of this name may be another one by now."""
         try:
             self._shards[shard] = await _find(shard_name(self._name, shard))
         except ValueError:
@@ -220,11 +234,11 @@ class MemoryStoreManager:
 
 
 async def _find(name: str) -> Any:
-    """The handle of a named actor; raises ValueError where there is none."""
+    """Returns the handle of a named actor; raises ValueError if there is none."""
     return await asyncio.to_thread(ray.get_actor, name)  # a blocking call to Ray's control store
 
 
-async def _answer(pending: Awaitable[Answer]) -> Answer:
+async def _unwrapped(pending: Awaitable[Answer]) -> Answer:
     try:
         return await pending
     except RayTaskError as error:

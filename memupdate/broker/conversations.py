@@ -1,4 +1,4 @@
-"""The banks that trajectories start from: one file of initial memories per conversation, loaded once."""
+"""The banks that trajectories start from. Each conversation has a file of initial memories, which is loaded once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NO_CONVERSATION = ""
 
 
 class Conversations:
-    """Initial banks by conversation id, embedded when first asked for and never changed.
+    """Initial banks by conversation id. They are embedded on first use and never change.
 
     Args:
-        memories_dir: holds ``{sample_id}.jsonl``, as preprocessing writes it; None where every bank starts empty.
+        memories_dir: holds ``{sample_id}.jsonl``, as preprocessing writes it; None if every bank starts empty.
         embedder: embeds the initial memories.
 
     Raises:
@@ -37,11 +37,11 @@ class Conversations:
         self._digests: dict[str, str] = {}
 
     def __contains__(self, sample_id: object) -> bool:
-        """Whether the conversation is loaded."""
+        """Returns whether the conversation is loaded."""
         return isinstance(sample_id, str) and sample_id in self._banks
 
     def read(self, sample_id: str) -> list[Memory]:
-        """The conversation's memories, from its file.
+        """Returns the conversation's memories from its file.
 
         Raises:
             FieldError: there is no such conversation.
@@ -55,12 +55,18 @@ class Conversations:
         return read_memories(self._memories_dir / f"{sample_id}.jsonl")
 
     def add(self, sample_id: str, memories: Sequence[Memory], embeddings_ND: np.ndarray | None = None) -> None:
-        """Keeps the conversation's bank, with the embeddings of its memories' texts where they are known."""
+        """Keeps the conversation's bank.
+
+        Args:
+            sample_id: the conversation.
+            memories: its memories.
+            embeddings_ND: the embeddings of their texts; None computes them when a search needs them.
+        """
         self._banks[sample_id] = MemoryBank.from_memories(memories, self._embedder, embeddings_ND)
         logger.info("loaded %s: %d memories", sample_id, len(memories))
 
     def fork(self, sample_id: str) -> MemoryBank:
-        """A bank of its own that starts from the conversation's memories, which are loaded where they are not yet.
+        """Returns a new bank that starts with the conversation's memories, and loads them if they are not loaded yet.
 
         Raises:
             FieldError: there is no such conversation.
@@ -71,7 +77,7 @@ class Conversations:
         return self._banks[sample_id].fork()
 
     def digest(self, sample_id: str) -> str:
-        """Digest of the conversation's bank; the conversation was forked before."""
+        """Returns the digest of the conversation's bank. The conversation must be loaded."""
         if sample_id not in self._digests:
             self._digests[sample_id] = self._banks[sample_id].digest()
         return self._digests[sample_id]

@@ -26,12 +26,12 @@ class EmbedderService:
         self._embeddings = Embeddings(make_embedder(embedder))
 
     async def describe(self) -> dict[str, JSON]:
-        """``name`` and ``dim`` of the embedder, and ``computed``: how many texts it has embedded."""
+        """Returns ``name`` and ``dim`` of the embedder, and ``computed``, how many texts it has embedded."""
         cached = self._embeddings.cached
         return {"name": cached.name, "dim": cached.dim, "computed": cached.computed}
 
     async def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """``(N, D)`` float32, unit rows."""
+        """Returns ``(N, D)`` float32, unit rows."""
         return await self._embeddings.of(texts)
 
 
@@ -39,7 +39,7 @@ EmbedderActor = ray.remote(EmbedderService)
 
 
 class RemoteEmbedder:
-    """The ``Embedder`` that an embedder actor serves. It blocks, so a broker asks it in a thread.
+    """An ``Embedder`` that asks an embedder actor. Its calls block, so a broker makes them in a thread.
 
     Args:
         actor_name: found by this name in the Ray namespace.
@@ -52,6 +52,6 @@ class RemoteEmbedder:
         self.dim: int = described["dim"]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """``(N, D)`` float32, unit rows; a zero row for a text without words."""
+        """Returns ``(N, D)`` float32, unit rows; a zero row for a text without words."""
         rows_ND: np.ndarray = ray.get(self._actor.embed.remote(list(texts)))
         return rows_ND

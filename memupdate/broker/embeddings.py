@@ -1,4 +1,4 @@
-"""Embeddings for the banks of one process: each text once, many texts at a time, and never on the event loop."""
+"""Embeddings for the banks of one process. Each text is computed once, in a batch, and never on the event loop."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from memupdate.memory import CachingEmbedder, Embedder, HashingEmbedder
 
 
 class Embeddings:
-    """An embedder behind a cache, asked for the texts of all trajectories together.
+    """An embedder behind a cache. It computes the texts of all trajectories together.
 
-    While a batch is computed in a thread, the texts that come in wait and make the next one: the busier it is, the
-    larger its batches, and nobody waits for a batch to fill.
+    While a thread computes a batch, the texts that come in make the next one. So batches grow with the load, and nobody
+    waits for a batch to fill.
 
     Attributes:
-        cached: what the banks hold; for texts that nobody asked for ahead.
+        cached: the embedder that the banks hold. It computes a text itself if nobody asked for the text ahead.
         inline: whether a text costs so little that handing it to a thread would cost more.
     """
 
@@ -28,10 +28,10 @@ class Embeddings:
         self._batches: asyncio.Task[None] | None = None
 
     async def of(self, texts: Sequence[str]) -> np.ndarray:
-        """``(N, D)`` float32 embeddings.
+        """Returns ``(N, D)`` float32 embeddings.
 
         Raises:
-            Exception: what the embedder raised.
+            Exception: whatever the embedder raised.
         """
         if not self.cached.missing(texts):
             return self.cached.embed(texts)

@@ -1,6 +1,7 @@
-"""What a journal says of banks: records of what happened to them, told by the number that each bank gets on opening.
+"""The records of a journal: what happened to which bank.
 
-A namespace can be opened, closed and opened again; a number belongs to one bank for ever.
+A record names a bank by the number that it got on opening. A namespace can be opened, closed and opened again; a number
+belongs to one bank for ever.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ def opened(
     key: str = "",
     operations: Sequence[Operation] = (),
 ) -> Record:
-    """A bank starts from a conversation, whose digest must be the same on replay.
+    """Returns the record of a bank that starts from a conversation, whose digest must be the same on replay.
 
     Args:
-        number: the bank's own.
-        namespace: where it is found.
+        number: the bank's number.
+        namespace: the bank's namespace.
         sample_id: the conversation; empty for no memories.
         digest: of the conversation's memories.
         parent: the namespace on another shard that it was forked from; empty if it was opened.
         key: idempotency key of the opening.
-        operations: what has happened to it already, on another shard.
+        operations: the operations that changed it before, on another shard.
     """
     told: list[JSON] = [operation.to_json() for operation in operations]
     return {
@@ -45,29 +46,30 @@ def opened(
 
 
 def forked(number: int, namespace: str, parent: int, key: str) -> Record:
-    """A bank starts from the present state of another one."""
+    """Returns the record of a bank that starts from the present state of another one."""
     return {"fork": number, "namespace": namespace, "parent": parent, "key": key}
 
 
 def ran(number: int, operations: Sequence[Operation]) -> Record:
-    """A turn's mutations were applied."""
+    """Returns the record of a turn's mutations, which were applied."""
     return {"run": number, "operations": [operation.to_json() for operation in operations]}
 
 
 def closed(number: int) -> Record:
-    """A bank is gone."""
+    """Returns the record of a bank that was closed."""
     return {"close": number}
 
 
 def operations_of(record: Record) -> list[Operation]:
-    """The operations that a record tells of."""
+    """Returns the operations in a record."""
     return [Operation.from_json(told) for told in record.get("operations", [])]
 
 
 def still_needed(records: Iterable[Record]) -> Sequence[bool]:
-    """Which records lead to the banks that are open at the end.
+    """Returns for each record whether a bank that is open at the end depends on it.
 
-    A closed bank is needed up to its last fork that is. Its closing stays with it: the namespace may be open again.
+    A closed bank is needed up to the last fork of it that is needed. The record of its closing is kept too, because its
+    namespace may be open again.
     """
     told: list[tuple[str, int, Any]] = []
     alive: set[int] = set()

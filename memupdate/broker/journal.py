@@ -1,4 +1,8 @@
-"""Records on disk before they are acknowledged: JSON lines that are only ever appended to (``journal_file``)."""
+"""Records that are on disk before they are acknowledged. They are JSON lines in a file that only grows.
+
+The files are described in ``journal_file``. ``memupdate.files`` cannot write them: it replaces a whole file, whereas a
+journal appends to one, syncs a whole batch at once, and cuts off what a failed write has left.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +47,14 @@ class _Batch:
 class Journal:
     """One directory of records, held by one process.
 
-    Records that come while others are being written share the next write and fsync. An event loop never waits for the
-    disk: a thread of the journal's own writes for it. A thread that may wait writes itself (``collect``, ``commit``).
+    Records that come in while others are being written share the next write and its fsync. An event loop never waits
+    for the disk, because the journal's own thread writes for it. A thread that may wait writes by itself, with
+    ``collect`` and ``commit``.
 
     Args:
-        folder: made where it is missing.
-        lock_wait_s: seconds to wait for another process to let go of it (a killed one is still ending).
+        folder: where the journal is; made if it is missing.
+        lock_wait_s: seconds to wait for another process to release the folder. A process that was killed takes a while
+            to end.
 
     Raises:
         JournalError: the folder cannot be written, or another process holds it.
@@ -75,14 +81,14 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes of the present generation."""
+        """The size of the present generation in bytes."""
         return self._size
 
     def recover(self) -> Iterator[Record]:
-        """Every record, in order; to be read to its end once, before the first ``append``.
+        """Yields every record, in order. Read them all, once, before the first ``append``.
 
         Raises:
-            DataError: a record is damaged; names file and line.
+            DataError: a record is damaged; the message names file and line.
             JournalError: a torn record could not be cut off.
         """
         for end, number, body in good_lines(self._path):
@@ -102,25 +108,28 @@ class Journal:
         """Returns when the record is on disk.
 
         Raises:
-            JournalError: it is not, and will not be.
+            JournalError: the record is not on disk, and never will be.
         """
         on_disk = self.append_soon(record)
-        await asyncio.wait([asyncio.wrap_future(on_disk)])
+        written = asyncio.wrap_future(on_disk)
+        # The caller gets the error from the batch. Unread here, it would be logged as lost when the future is freed.
+        written.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([written])
         check_written(on_disk)
 
     def append_soon(self, record: Record) -> Future[None]:
-        """As ``collect``, and has it written by the journal's own thread."""
+        """Does the same as ``collect``, and has the journal's own thread write the batch."""
         on_disk, leads = self.collect(record)
         if leads:
             self.commit_soon()
         return on_disk
 
     def collect(self, record: Record) -> tuple[Future[None], bool]:
-        """Puts the record into the next batch; may be called from any thread.
+        """Puts the record into the next batch. Any thread may call it.
 
         Returns:
-            What is done when the batch is on disk, or has a ``JournalError`` when it is not and will not be; and
-            whether the record is the batch's first: then the caller is to ``commit``, for all of them.
+            A future that is done when the batch is on disk, or has a ``JournalError`` if it never will be; and whether
+            the record is the first of its batch. The caller with the first record must ``commit``, for the whole batch.
 
         Raises:
             JournalError: the journal is closed.
@@ -136,11 +145,11 @@ class Journal:
             return self._collecting.on_disk, leads
 
     def commit_soon(self) -> None:
-        """Has ``commit`` done by the journal's own thread."""
+        """Has the journal's own thread ``commit``."""
         self._writer.submit(self.commit)
 
     def commit(self) -> None:
-        """Writes what was collected, after the batch that is being written; blocks, and tells who waits of an error."""
+        """Writes the collected batch, after the one that is being written. Blocks. Its future gets an error."""
         with self._writes:
             with self._collects:
                 batch, self._collecting = self._collecting, None
@@ -154,18 +163,18 @@ class Journal:
                 batch.on_disk.set_result(None)
 
     async def compact(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
-        """Replaces the file by one with only the chosen records; whenever it is interrupted, one of the two is whole.
+        """Replaces the file by one with only the chosen records. A crash at any moment leaves one of the two whole.
 
         Args:
-            choose: says of each record, in order, whether it stays.
+            choose: returns for each record, in order, whether it stays.
 
         Raises:
-            JournalError: there was no new file; the old one goes on.
+            JournalError: the new file could not be written; the old one stays in use.
         """
         await asyncio.get_running_loop().run_in_executor(self._writer, self._compact, choose)
 
     async def close(self) -> None:
-        """Waits for what was appended, and lets go of the directory."""
+        """Waits until everything that was appended is written, and releases the folder."""
         with self._collects:
             self._closed = True
         await asyncio.to_thread(self.commit)
@@ -226,10 +235,10 @@ class Journal:
 
 
 def check_written(on_disk: Future[None]) -> None:
-    """Waits for what ``append_soon`` gave.
+    """Waits for the future that ``append_soon`` returned.
 
     Raises:
-        JournalError: it is not on disk. Of the caller's own, since the future's belongs to the whole batch.
+        JournalError: the record is not on disk. The exception is a new one, since the whole batch shares the future's.
     """
     error = on_disk.exception()
     if error is not None:
@@ -237,14 +246,14 @@ def check_written(on_disk: Future[None]) -> None:
 
 
 def erase(folder: Path, lock_wait_s: float = 10.0) -> None:
-    """Removes the journal of a directory, if there is one.
+    """Removes the journal in a folder, if there is one.
 
     Args:
-        folder: the journal's.
+        folder: the journal's folder.
         lock_wait_s: as for ``Journal``.
 
     Raises:
-        JournalError: it cannot be removed, or a process holds it.
+        JournalError: the journal cannot be removed, or a process holds it.
     """
     if not folder.is_dir():
         return

@@ -1,12 +1,12 @@
-"""A journal's files: how a record is a line, what a torn line is, and generations that replace each other.
+"""A journal's files: how a record becomes a line, what a torn line is, and how generations replace each other.
 
-A journal is a directory with one file ``{generation}.jsonl``. A line is
+A journal is a folder with one file ``{generation}.jsonl``. A line is
 ``{"crc":"…","n":number,"b":batch,"record":{…}}``: the CRC-32 of everything behind it, the record's number (they count
-from 0 without a gap), and the number of the first record that was written in the same batch. So reading can tell a
-write that a crash has torn, which nobody was told of, from damage to what was acknowledged:
+from 0 without a gap), and the number of the first record that was written in the same batch. So a reader can tell a
+write that a crash has torn, which was never acknowledged, from damage to records that were:
 
-- a bad line with nothing behind it but lines of its own batch is torn: it goes, and the file is cut there;
-- a bad line with a later batch behind it is damage, and an error. No earlier record is ever dropped.
+- a bad line that only lines of its own batch follow is torn: the file is cut there;
+- a bad line that a later batch follows is damage, which is an error. No earlier record is ever dropped.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _LOCK_RETRY_S = 0.05
 
 
 class JournalError(MemupdateError):
-    """The journal could not be written; what should have been in it did not happen.
+    """The journal could not be written. The change that should have been in it did not happen.
 
     Attributes:
-        path: file or directory.
+        path: the file or folder.
         problem: the operating system's reason.
     """
 
@@ -52,7 +52,7 @@ class JournalError(MemupdateError):
 
 
 def locked(path: Path, wait_s: float) -> int:
-    """A descriptor that holds the lock until it is closed, which the end of the process does too."""
+    """Returns a descriptor that holds the lock until it is closed. The end of the process closes it too."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + wait_s
     while True:
@@ -70,7 +70,7 @@ def locked(path: Path, wait_s: float) -> int:
 
 
 def newest_generation(folder: Path) -> Path:
-    """The file of the newest generation, made if there is none; what an interrupted compaction left is removed."""
+    """Returns the newest generation's file, made if there is none. Removes what an interrupted compaction left."""
     for unfinished in folder.glob("*.new"):
         unfinished.unlink()
     generations = sorted(folder.glob("*.jsonl"))
@@ -84,7 +84,7 @@ def newest_generation(folder: Path) -> Path:
 
 
 def write_generation(path: Path, bodies: Iterable[bytes]) -> tuple[int, int]:
-    """Writes a file with a header and these records, whole or not at all; returns its numbers of records and bytes."""
+    """Writes a file with a header and these records, or no file. Returns the number of records, and of bytes."""
     unfinished = path.with_suffix(".new")
     file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
@@ -105,14 +105,14 @@ def write_generation(path: Path, bodies: Iterable[bytes]) -> tuple[int, int]:
 
 
 def write_all(file: int, data: bytes) -> None:
-    """Writes all of it, in as many calls as the system takes."""
+    """Writes all of ``data``, in as many calls as the system needs."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes new and removed names of the folder durable."""
+    """Puts on disk which files the folder has."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -121,18 +121,18 @@ def sync_folder(folder: Path) -> None:
 
 
 def encoded(record: Record) -> bytes:
-    """The record as a line's body."""
+    """Returns the record as the body of a line."""
     return json.dumps(record, allow_nan=False, separators=(",", ":")).encode()
 
 
 def encoded_line(number: int, batch: int, body: bytes) -> bytes:
-    """A whole line, with its CRC."""
+    """Returns a whole line, with its CRC."""
     checked = b'"n":%d,"b":%d,%s%s}' % (number, batch, _RECORD, body)
     return b'%s%08x",%s\n' % (_HEAD, zlib.crc32(checked), checked)
 
 
 def _parsed(line: bytes) -> tuple[int, int, bytes] | None:
-    """Number, batch and record's body of a line; None for one that is not whole."""
+    """Returns number, batch and record's body of a line; None if the line is not whole."""
     checked = line[_CHECKED_FROM:-1]
     if line[-1:] != b"\n" or line[:_CHECKED_FROM] != b'%s%08x",' % (_HEAD, zlib.crc32(checked)):
         return None
@@ -142,7 +142,7 @@ def _parsed(line: bytes) -> tuple[int, int, bytes] | None:
 
 
 def good_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Of each good line the offset of its end, its number and its record's body."""
+    """Yields for each good line the offset of its end, its number, and the body of its record."""
     end = 0
     with path.open("rb") as file:
         for expected, line in enumerate(file):

@@ -12,14 +12,14 @@ MAX_SHARDS = 1024
 
 
 def journal_folders(journal_dir: object, shards: object) -> list[Path | None]:
-    """The journal's folder of each shard; None for each where there is no journal.
+    """Returns the journal folder of each shard; each is None if there is no journal.
 
     Args:
         journal_dir: the broker's, or None.
         shards: how many.
 
     Raises:
-        FieldError: not a path, or not a number of shards.
+        FieldError: ``journal_dir`` is not a path, or ``shards`` is not a number of shards.
     """
     if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= MAX_SHARDS:
         raise FieldError("memory.broker_shards", shards, f"a whole number from 1 to {MAX_SHARDS}")
@@ -32,10 +32,10 @@ def journal_folders(journal_dir: object, shards: object) -> list[Path | None]:
 
 
 def check_layout(folders: list[Path | None]) -> None:
-    """Checks that what these folders' neighbours hold was written by as many shards.
+    """Checks that the journal was written by a broker with as many shards.
 
     Raises:
-        FieldError: it was not; most namespaces would not be found.
+        FieldError: it was written by another number of shards, so most namespaces would not be found.
     """
     for folder in folders[:1]:
         other = [] if folder is None else [path for path in _written(folder.parent) if path not in folders]
@@ -46,7 +46,7 @@ def check_layout(folders: list[Path | None]) -> None:
 
 
 def erase_all(journal_dir: Path) -> None:
-    """Removes the journals of all shards, whatever their number was.
+    """Removes the journals of all shards, whatever their number is.
 
     Raises:
         JournalError: one cannot be removed, or a process holds it.

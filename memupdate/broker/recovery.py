@@ -1,4 +1,4 @@
-"""Brings the banks of a journal back, the same ones to the byte of their digest."""
+"""Restores the banks of a journal. Each has the digest that it had before."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from memupdate.memory import MemoryBank, Operation
 
 
 def recover(records: Iterable[Record], registry: BankRegistry, conversations: Conversations) -> None:
-    """Replays a journal into an empty registry. Nothing that was written is embedded before a bank is searched.
+    """Replays a journal into an empty registry. Nothing is embedded before a bank is searched.
 
     Args:
-        records: all of them, in order.
-        registry: gets the banks that are open at the end.
-        conversations: what they started from.
+        records: all records of the journal, in order.
+        registry: receives the banks that are open at the end.
+        conversations: what the banks started from.
 
     Raises:
         DataError: the journal does not belong to these conversations.
-        FieldError: a conversation is not there.
+        FieldError: a conversation is missing.
     """
     told = list(records)
     needed = [record for record, stays in zip(told, still_needed(told), strict=True) if stays]
@@ -57,10 +57,10 @@ def _opened(number: int, record: Any, conversations: Conversations) -> OpenBank:
 
 
 def check_digest(namespace: str, sample_id: str, expected: str, found: str) -> None:
-    """Checks that a bank's conversation is still what it was.
+    """Checks that a bank's conversation has not changed.
 
     Raises:
-        DataError: it is not.
+        DataError: it has changed.
     """
     if found != expected:
         raise DataError(

@@ -10,10 +10,10 @@ DEFAULT_BROKER_NAME = "memory_broker"
 
 
 def checked_namespace(namespace: object) -> str:
-    """``namespace`` itself; it is compared code point by code point, so no two texts are one namespace.
+    """Returns ``namespace``. Namespaces are compared code point by code point, so two different texts never share one.
 
     Raises:
-        FieldError: not text, empty, or not encodable as UTF-8.
+        FieldError: it is not text, is empty, or cannot be encoded as UTF-8.
     """
     allowed = "the trajectory's id, as text that is not empty"
     if not isinstance(namespace, str) or not namespace:
@@ -26,7 +26,7 @@ def checked_namespace(namespace: object) -> str:
 
 
 def shard_of(namespace: str, shards: int) -> int:
-    """The shard that holds a namespace, the same in every process.
+    """Returns the number of the shard that holds a namespace. It is the same in every process.
 
     Raises:
         FieldError: as ``checked_namespace``.
@@ -39,10 +39,10 @@ def shard_of(namespace: str, shards: int) -> int:
 
 
 def shard_name(broker_name: str, shard: int) -> str:
-    """The actor name of a shard; the first one has the broker's own."""
+    """Returns the actor name of a shard. The first shard has the name of the broker."""
     return broker_name if shard == 0 else f"{broker_name}/{shard}"
 
 
 def embedder_name(broker_name: str) -> str:
-    """The name of the broker's embedder actor."""
+    """Returns the name of the broker's embedder actor."""
     return f"{broker_name}/embedder"

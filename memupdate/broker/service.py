@@ -1,4 +1,4 @@
-"""The broker as a plain async class, without Ray: what a shard's actor and the in-process faces serve banks with."""
+"""The broker as a plain async class, without Ray: it serves banks in this process, and inside each shard's actor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,14 +16,14 @@ from memupdate.broker import history
 from memupdate.broker.conversations import NO_CONVERSATION, Conversations
 from memupdate.broker.embeddings import Embeddings
 from memupdate.broker.journal import Journal, JournalError, Record, check_written
+from memupdate.broker.protocol import BankService
 from memupdate.broker.recovery import check_digest, recover
-from memupdate.broker.registry import BankRegistry, OpenBank, apply
-from memupdate.broker.results import Outcome
+from memupdate.broker.registry import BankRegistry, OpenBank
+from memupdate.broker.results import Evaluation, Opened, Outcome, Recipe, Refusal, StateForReward, result_record
 from memupdate.broker.routing import checked_namespace
-from memupdate.broker.turns import Turns
-from memupdate.broker.wire import decode_turn, encode_outcomes
-from memupdate.errors import MemupdateError
-from memupdate.memory import JSON, Embedder, MemoryBank, Operation, make_embedder
+from memupdate.broker.turns import Turn, Turns
+from memupdate.errors import MemupdateError, UnknownMemoryError
+from memupdate.memory import BankView, Embedder, MemoryBank, Operation, make_embedder
 
 logger = logging.getLogger(__name__)
 
@@ -34,33 +33,51 @@ Answer = TypeVar("Answer")
 COMPACT_AT_BYTES = 16 * 2**20
 
 
-@dataclass(slots=True)
-class Turn:
-    """A turn that was applied.
+def outcome_of(bank: MemoryBank, operation: Operation, vectors: Mapping[str, np.ndarray] | None = None) -> Outcome:
+    """Applies an operation and returns what came of it, as data.
 
-    Attributes:
-        namespace: whose bank.
-        opened: the bank.
-        before: how many operations the bank had.
-        outcomes: what they gave.
-        on_disk: done when the turn is on disk, or will not be; None where nothing is to be written.
-        leads: whether it is this turn's caller that has it and others written, by ``write``.
+    Args:
+        bank: the bank to apply it to. It does not change if it refuses the operation.
+        operation: a mutation or a read.
+        vectors: embeddings by text, as ``MemoryBank.apply`` takes them.
     """
+    try:
+        return Outcome(result_record(bank.apply(operation, vectors)))
+    except UnknownMemoryError as error:
+        return Outcome(None, str(error), Refusal.UNKNOWN_MEMORY)
+    except MemupdateError as error:
+        return Outcome(None, str(error), Refusal.NOT_ALLOWED)
 
-    namespace: str
-    opened: OpenBank
-    before: int
-    outcomes: list[Outcome]
-    on_disk: Future[None] | None = None
-    leads: bool = False
+
+def evaluation_of(
+    bank: MemoryBank, question: str, top_k: int, vectors: Mapping[str, np.ndarray] | None = None
+) -> Evaluation:
+    """Returns what ``BankService.evaluate`` answers.
+
+    Args:
+        bank: the bank as it is now.
+        question: what to search for.
+        top_k: how many memories to find at most.
+        vectors: embeddings by text, as ``MemoryBank.apply`` takes them for this search.
+
+    Raises:
+        FieldError: the question is empty, or ``top_k`` is below 1.
+    """
+    bank.embed_written(vectors)
+    vector_D = (vectors or {}).get(question)
+
+    def state(view: BankView) -> StateForReward:
+        hits = view.search(question, top_k=top_k, vector_D=vector_D)
+        retrieved = tuple(hit.memory.text for hit in hits)
+        return {"count": len(view), "mean_characters": view.mean_characters(), "retrieved": retrieved}
+
+    return {"before": state(bank.initial), "after": state(bank)}
 
 
-class MemoryBroker:
-    """Serves banks by namespace without ever blocking its event loop.
+class MemoryBroker(BankService):
+    """Answers the calls of ``BankService`` in this process, without ever blocking its event loop.
 
-    Calls to one namespace are answered in order of arrival; those to different ones do not wait for each other. With a
-    journal, a call that changes a bank returns when the change is on disk, nobody sees it before, and a new broker on
-    the same directory has the same banks. To be used from one event loop.
+    With a journal, a new broker on the same directory has the same banks. Use a broker from one event loop only.
 
     Args:
         memories_dir: holds ``{sample_id}.jsonl``; None where every bank starts empty.
@@ -95,32 +112,16 @@ class MemoryBroker:
         if self._journal is not None:
             recover(self._journal.recover(), self._registry, self._conversations)
 
-    async def ping(self) -> dict[str, JSON]:
-        """Says that the broker answers: open namespaces, and texts that were embedded since it started."""
+    async def ping(self) -> dict[str, int]:
         return {"namespaces": len(self._registry), "embedded": self._embeddings.cached.computed}
 
-    async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> dict[str, JSON]:
-        """As ``BankRegistry.open``.
-
-        Raises:
-            JournalError: the disk refused; the namespace is not open.
-        """
+    async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> Opened:
         return await self._to_the_end(lambda: self._open(namespace, sample_id, key), namespace)
 
-    async def fork(self, namespace: str, parent: str, key: str = "") -> dict[str, JSON]:
-        """As ``BankRegistry.fork``. Costs microseconds, whatever the size of the bank.
-
-        Raises:
-            JournalError: the disk refused; the namespace is not open.
-        """
+    async def fork(self, namespace: str, parent: str, key: str = "") -> Opened:
         return await self._to_the_end(lambda: self._fork(namespace, parent, key), namespace, parent)
 
     async def run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
-        """As ``BankRegistry.run``; the turn's operations are on disk together, or none of them.
-
-        Raises:
-            JournalError: the disk refused; the bank is as it was before the turn.
-        """
         turn = self.begin(namespace, operations)
         if turn is None:
             return await self._to_the_end(lambda: self._run(namespace, operations), namespace)
@@ -135,10 +136,13 @@ class MemoryBroker:
         return turn.outcomes
 
     def begin(self, namespace: str, operations: Sequence[Operation]) -> Turn | None:
-        """Applies a turn that need not wait for an earlier call or for a model; None for one that must.
+        """Applies a turn at once, if it need not wait for an earlier call or for a model.
 
-        With this and ``end`` a thread can run a turn without the event loop, while it keeps that from running. Until
-        ``end`` the turn's changes are seen by nobody.
+        With this and ``end``, a thread can run a turn without the event loop, as long as it keeps the loop from running
+        meanwhile. Nobody sees the turn's changes until ``end``.
+
+        Returns:
+            The turn; None if it has to wait.
 
         Raises:
             JournalError: the broker was stopped; the bank is as it was before the turn.
@@ -152,7 +156,7 @@ class MemoryBroker:
             return None
         bank, before = opened.bank, opened.bank.edits
         try:
-            turn = Turn(namespace, opened, before, [apply(bank, operation) for operation in operations])
+            turn = Turn(namespace, opened, before, [outcome_of(bank, operation) for operation in operations])
             if self._journal is not None and bank.edits > before:
                 record = history.ran(opened.number, bank.edits_since(before))
                 turn.on_disk, turn.leads = self._journal.collect(record)
@@ -164,65 +168,36 @@ class MemoryBroker:
         return turn
 
     def write(self, turn: Turn) -> None:
-        """Blocks until a turn with an ``on_disk`` is written, or is not and will not be; without keeping others out."""
+        """Blocks until a turn with an ``on_disk`` is written, or has failed to be. Other turns go on meanwhile."""
         assert turn.on_disk is not None
         if turn.leads and self._journal is not None:
             self._journal.commit()
         turn.on_disk.exception()
 
     def end(self, turn: Turn) -> None:
-        """Ends a turn that was to be written, when its ``on_disk`` is done: it counts, or is undone."""
+        """Ends a turn whose ``on_disk`` is done: it counts if it is on disk, and is undone otherwise."""
         assert turn.on_disk is not None
         if turn.on_disk.exception() is not None:
             turn.opened.undo_to = turn.before
         self._turns.release(turn.namespace)
 
-    async def run_encoded(self, turn: bytes) -> bytes:
-        """As ``run``, for a caller in another process: turn and outcomes as ``wire`` encodes them."""
-        namespace, operations = decode_turn(turn)
-        return encode_outcomes(await self.run(namespace, operations))
-
     async def close(self, namespace: str) -> None:
-        """As ``BankRegistry.close``.
-
-        Raises:
-            JournalError: the disk refused; the namespace is still open.
-        """
         await self._to_the_end(lambda: self._close(namespace), namespace)
 
-    async def stats(self, namespace: str) -> dict[str, JSON]:
-        """As ``BankRegistry.stats``."""
-        async with self._bank(namespace):
-            return self._registry.stats(namespace)
-
-    async def list_memories(self, namespace: str) -> list[dict[str, JSON]]:
-        """As ``BankRegistry.list_memories``."""
-        async with self._bank(namespace):
-            return self._registry.list_memories(namespace)
-
-    async def initial_snapshot(self, namespace: str) -> list[dict[str, JSON]]:
-        """As ``BankRegistry.initial_snapshot``."""
-        async with self._bank(namespace):
-            return self._registry.initial_snapshot(namespace)
-
-    async def final_state(self, namespace: str) -> dict[str, JSON]:
-        """As ``BankRegistry.final_state``."""
-        async with self._bank(namespace):
-            return self._registry.final_state(namespace)
-
-    async def evaluate(self, namespace: str, question: str, top_k: int = 5) -> dict[str, dict[str, JSON]]:
-        """As ``BankRegistry.evaluate``."""
+    async def evaluate(self, namespace: str, question: str, top_k: int = 5) -> Evaluation:
         async with self._bank(namespace) as opened:
             asked = Operation("search", {"query": question, "top_k": top_k})
-            return self._registry.evaluate(namespace, question, top_k, await self._vectors(opened.bank, [asked]))
+            return evaluation_of(opened.bank, question, top_k, await self._vectors(opened.bank, [asked]))
 
     async def namespaces(self) -> list[str]:
-        """As ``BankRegistry.namespaces``."""
         return self._registry.namespaces()
 
-    async def recipe(self, namespace: str) -> dict[str, Any]:
-        """What another shard needs to make a fork of this bank: ``sample_id``, ``initial`` (the conversation's digest),
-        ``operations`` and ``digest`` (the bank's own).
+    async def read(self, namespace: str, question: Callable[[OpenBank], Answer]) -> Answer:
+        async with self._bank(namespace) as opened:
+            return question(opened)
+
+    async def recipe(self, namespace: str) -> Recipe:
+        """Returns what another shard needs to make a fork of this bank.
 
         Raises:
             UnknownNamespaceError: the namespace is not open.
@@ -235,29 +210,28 @@ class MemoryBroker:
                 "digest": opened.bank.digest(),
             }
 
-    async def adopt(self, namespace: str, parent: str, recipe: Mapping[str, Any], key: str = "") -> dict[str, JSON]:
-        """As ``fork``, of a parent on another shard.
+    async def adopt(self, namespace: str, parent: str, recipe: Recipe, key: str = "") -> Opened:
+        """Opens a namespace on a fork of a bank on another shard.
 
         Args:
-            namespace: the new one's name.
-            parent: the parent's, which is not looked up.
-            recipe: what the parent's ``recipe`` gave.
+            namespace: the name of the new namespace.
+            parent: the name of the parent, which is not looked up.
+            recipe: what ``recipe`` returned for the parent.
             key: as for ``open``.
 
         Raises:
-            DataError: this shard's conversation is another one, or the replayed bank is not equal to the parent.
-            JournalError: the disk refused; the namespace is not open.
+            DataError: this shard has another conversation of that name, or the replayed bank differs from the parent.
         """
         return await self._to_the_end(lambda: self._adopt(namespace, parent, recipe, key), namespace)
 
     async def stop(self) -> None:
-        """Finishes what is under way and lets go of the journal. The broker is not to be used afterwards."""
+        """Finishes what is under way and lets go of the journal. Do not use the broker afterwards."""
         while self._unfinished:
             await asyncio.wait(self._unfinished)
         if self._journal is not None:
             await self._journal.close()
 
-    async def _open(self, namespace: str, sample_id: str, key: str) -> dict[str, JSON]:
+    async def _open(self, namespace: str, sample_id: str, key: str) -> Opened:
         await self._load(sample_id)
         if self._registry.get(namespace) is not None:
             return self._registry.open(namespace, sample_id, key)
@@ -266,7 +240,7 @@ class MemoryBroker:
         await self._record(history.opened(opened.number, namespace, sample_id, digest, key=key))
         return self._registry.add(namespace, opened)
 
-    async def _fork(self, namespace: str, parent: str, key: str) -> dict[str, JSON]:
+    async def _fork(self, namespace: str, parent: str, key: str) -> Opened:
         if self._registry.get(namespace) is not None:
             return self._registry.fork(namespace, parent, key)
         origin = await self._current(parent)
@@ -274,7 +248,7 @@ class MemoryBroker:
         await self._record(history.forked(opened.number, namespace, origin.number, key))
         return self._registry.add(namespace, opened)
 
-    async def _adopt(self, namespace: str, parent: str, recipe: Mapping[str, Any], key: str) -> dict[str, JSON]:
+    async def _adopt(self, namespace: str, parent: str, recipe: Recipe, key: str) -> Opened:
         if self._registry.get(namespace) is not None:
             return self._registry.fork(namespace, parent, key)
         sample_id, initial, operations = recipe["sample_id"], recipe["initial"], recipe["operations"]
@@ -292,7 +266,7 @@ class MemoryBroker:
         try:
             if len(operations) > 1:
                 await self._vectors(bank, operations)  # one batch for the turn, as far as it can be foreseen
-            outcomes = [apply(bank, one, await self._vectors(bank, [one])) for one in operations]
+            outcomes = [outcome_of(bank, one, await self._vectors(bank, [one])) for one in operations]
             if self._journal is not None and bank.edits > before:
                 await self._record(history.ran(opened.number, bank.edits_since(before)))
         except BaseException:
@@ -326,7 +300,7 @@ class MemoryBroker:
             yield await self._current(namespace)
 
     async def _current(self, namespace: str) -> OpenBank:
-        """The namespace's bank, without the operations of a turn that failed half-way."""
+        """Returns the namespace's bank, without the operations of a turn that failed half-way."""
         opened = self._registry.at(namespace)
         if opened.undo_to is not None:
             kept = opened.bank.journal[: opened.undo_to]
@@ -344,7 +318,7 @@ class MemoryBroker:
                 self._conversations.add(sample_id, memories, rows_ND)
 
     async def _vectors(self, bank: MemoryBank, operations: Sequence[Operation]) -> Mapping[str, np.ndarray]:
-        """Embeddings by text for these operations, computed off the event loop."""
+        """Returns embeddings by text for these operations, computed off the event loop."""
         if self._embeddings.inline:
             return {}
         texts: dict[str, None] = {}
@@ -354,14 +328,15 @@ class MemoryBroker:
         return dict(zip(texts, await self._embeddings.of(list(texts)), strict=True))
 
     def _awaitable(self, on_disk: Future[None]) -> asyncio.Future[None]:
-        """The future of a batch for coroutines: one for all of its turns, so that its end wakes the loop once."""
+        """Returns a batch's future for coroutines: one for all of its turns, so that its end wakes the loop once."""
         if self._awaited is None or self._awaited[0] is not on_disk:
             self._awaited = (on_disk, asyncio.wrap_future(on_disk))
         return self._awaited[1]
 
     async def _to_the_end(self, call: Callable[[], Coroutine[Any, Any, Answer]], *namespaces: str) -> Answer:
-        """Runs the call when it is its turn. With a journal it goes on when its caller is cancelled, so that memory and
-        disk agree.
+        """Runs the call when its turn comes.
+
+        With a journal, the call goes on when its caller is cancelled, so that memory and disk agree.
         """
         names = [checked_namespace(namespace) for namespace in namespaces]
         await self._turns.take(*names)

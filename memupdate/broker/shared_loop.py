@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own that shares what it serves with the threads that call it."""
+"""An event loop in a thread of its own. It shares its data with the threads that call it, by a lock."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Answer = TypeVar("Answer")
 
 
 class _YieldingSelector(selectors.DefaultSelector):
-    """Lets go of a lock while the event loop waits for something to do, and only then."""
+    """Releases a lock while the event loop waits for something to do, and only then."""
 
     def __init__(self, lock: threading.Lock) -> None:
         super().__init__()
         self._lock = lock
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """As ``BaseSelector.select``."""
+        """See ``BaseSelector.select``."""
         self._lock.release()
         try:
             return super().select(timeout)
@@ -30,8 +30,8 @@ class _YieldingSelector(selectors.DefaultSelector):
 class SharedLoop:
     """Runs coroutines for other threads, in a daemon thread.
 
-    What can be answered without waiting need not go through the loop, which costs two switches of threads: a thread
-    that holds ``lock`` is alone with everything that the loop's coroutines share, as if it were one of their steps.
+    A call through the loop costs two switches of threads. A thread that need not wait can do without: while it holds
+    ``lock``, no coroutine of the loop runs a step, so it may use everything that they share.
 
     Attributes:
         lock: held by the loop whenever a step of a coroutine runs.
@@ -43,7 +43,7 @@ class SharedLoop:
         threading.Thread(target=self._run, name="shared-loop", daemon=True).start()
 
     def wait_for(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """The result of ``work``. Blocks the calling thread, which must not hold the lock."""
+        """Returns the result of ``work``. Blocks the calling thread, which must not hold the lock."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _run(self) -> None:

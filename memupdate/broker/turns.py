@@ -1,17 +1,43 @@
-"""Whose turn it is: calls to one namespace are answered one after another, in the order in which they came."""
+"""Calls about one namespace are answered one after another, in the order in which they came."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from memupdate.broker.registry import OpenBank
+from memupdate.broker.results import Outcome
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn of operations that was applied to a bank.
+
+    Attributes:
+        namespace: whose bank.
+        opened: the bank.
+        before: how many operations the bank had.
+        outcomes: what they gave.
+        on_disk: done when the turn is on disk, or will not be; None where nothing is to be written.
+        leads: whether this turn's caller has to write it, and the others of its batch, with ``MemoryBroker.write``.
+    """
+
+    namespace: str
+    opened: OpenBank
+    before: int
+    outcomes: list[Outcome]
+    on_disk: Future[None] | None = None
+    leads: bool = False
 
 
 class Turns:
-    """A fair lock per namespace. It costs memory only while somebody holds it, so idle banks have none.
+    """A fair lock for each namespace. A lock takes memory only while it is held.
 
-    Waiting is for coroutines; threads that exclude each other may take what is free, and release.
+    Only coroutines may wait for a lock. Threads that exclude each other may take a free one, and release it.
     """
 
     def __init__(self) -> None:
@@ -19,7 +45,7 @@ class Turns:
 
     @asynccontextmanager
     async def of(self, *namespaces: str) -> AsyncIterator[None]:
-        """Holds all of them."""
+        """Holds the locks of all these namespaces."""
         await self.take(*namespaces)
         try:
             yield
@@ -27,15 +53,15 @@ class Turns:
             self.release(*namespaces)
 
     def taken(self, namespace: str) -> bool:
-        """Whether somebody has the turn on it."""
+        """Returns whether somebody holds the namespace's lock."""
         return namespace in self._waiters
 
     def take_free(self, namespace: str) -> None:
-        """Takes the turn on a namespace that is not ``taken``."""
+        """Takes the lock of a namespace that is not ``taken``."""
         self._waiters[namespace] = deque()
 
     async def take(self, *namespaces: str) -> None:
-        """Waits for the turn on all of them; in one order, so that no two calls wait for each other."""
+        """Waits for the locks of these namespaces, in alphabetical order, so that no two calls wait for each other."""
         held: list[str] = []
         try:
             for namespace in sorted(set(namespaces)):
@@ -46,7 +72,7 @@ class Turns:
             raise
 
     def release(self, *namespaces: str) -> None:
-        """Ends the turn on all of them."""
+        """Releases the locks of all these namespaces."""
         for namespace in set(namespaces):
             self._pass_on(namespace)
 

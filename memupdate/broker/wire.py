@@ -12,7 +12,7 @@ import pickle
 import uuid
 from collections.abc import Sequence
 
-from memupdate.broker.results import Outcome
+from memupdate.broker.results import Outcome, Refusal
 from memupdate.memory import Operation
 
 
@@ -28,7 +28,7 @@ class Keys:
         os.register_at_fork(after_in_child=self._start)  # a child must not go on with its parent's keys
 
     def new(self) -> str:
-        """The next key."""
+        """Returns the next key."""
         return f"{self._process}-{next(self._numbers)}"
 
     def _start(self) -> None:
@@ -39,21 +39,25 @@ new_key = Keys().new
 
 
 def encode_turn(namespace: str, operations: Sequence[Operation]) -> bytes:
-    """What ``decode_turn`` reads; an operation without an idempotency key gets one, so that it can be sent again."""
+    """Returns a turn as bytes for ``decode_turn``.
+
+    An operation without an idempotency key gets one, so that it can be sent again.
+    """
     return pickle.dumps((namespace, [(one.kind, one.arguments, one.key or new_key()) for one in operations]))
 
 
 def decode_turn(encoded: bytes) -> tuple[str, list[Operation]]:
-    """The namespace and the operations that ``encode_turn`` was given."""
+    """Returns the namespace and the operations that ``encode_turn`` was given."""
     namespace, operations = pickle.loads(encoded)  # noqa: S301  from a client, as every call that Ray delivers
     return namespace, [Operation.checked_before(*fields) for fields in operations]
 
 
 def encode_outcomes(outcomes: Sequence[Outcome]) -> bytes:
-    """What ``decode_outcomes`` reads."""
-    return pickle.dumps([(outcome.value, outcome.error) for outcome in outcomes])
+    """Returns the outcomes as bytes for ``decode_outcomes``."""
+    return pickle.dumps([(one.value, one.error, one.refusal and one.refusal.value) for one in outcomes])
 
 
 def decode_outcomes(encoded: bytes) -> list[Outcome]:
-    """The outcomes that ``encode_outcomes`` was given."""
-    return [Outcome(value, error) for value, error in pickle.loads(encoded)]  # noqa: S301  from a shard
+    """Returns the outcomes that ``encode_outcomes`` was given."""
+    answered = pickle.loads(encoded)  # noqa: S301  from a shard
+    return [Outcome(value, error, refusal and Refusal(refusal)) for value, error, refusal in answered]

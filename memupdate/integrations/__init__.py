@@ -1,4 +1,4 @@
-"""The banks at home in other frameworks: LangGraph's store and tools, LangMem (over the store), MCP.
+"""Banks for other frameworks: LangGraph's store and tools, LangMem (over the store), and MCP.
 
 Needs ``pip install -e '.[integrations]'`` in the checkout. Names are imported on first use, so that MCP needs no
 LangGraph.
@@ -10,15 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from memupdate.integrations.banks import Banks, RefusedError, open_bank
+    from memupdate.integrations.banks import RefusedError, open_bank
     from memupdate.integrations.langgraph_store import MemoryBankStore
     from memupdate.integrations.langgraph_tools import memory_tools
     from memupdate.integrations.mcp_server import memory_server
 
-__all__ = ["Banks", "MemoryBankStore", "RefusedError", "memory_server", "memory_tools", "open_bank"]
+__all__ = ["MemoryBankStore", "RefusedError", "memory_server", "memory_tools", "open_bank"]
 
 _HOMES = {
-    "Banks": "banks",
     "MemoryBankStore": "langgraph_store",
     "RefusedError": "banks",
     "open_bank": "banks",

@@ -1,4 +1,4 @@
-"""One event loop in a thread of its own, for faces that are called from synchronous code as well."""
+"""One event loop in a thread of its own, for code that is also called without an event loop."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ def _background_loop() -> asyncio.AbstractEventLoop:
 
 
 def submit(work: Coroutine[Any, Any, Answer]) -> Future[Answer]:
-    """Start ``work`` on the background loop, from any thread."""
+    """Starts ``work`` on the background loop. Any thread may call it."""
     return asyncio.run_coroutine_threadsafe(work, _background_loop())
 
 
 def wait_for(work: Coroutine[Any, Any, Answer]) -> Answer:
-    """The result of ``work``, waited for in synchronous code.
+    """Waits for the result of ``work`` and returns it, in synchronous code.
 
-    Safe inside a running event loop, which it blocks meanwhile: the work is done on another one.
+    It is safe inside a running event loop, which it blocks, because the work is done on another one.
     """
     return submit(work).result()
 
 
 async def relay(work: Coroutine[Any, Any, Answer]) -> Answer:
-    """The result of ``work``, awaited in any event loop.
+    """Awaits the result of ``work`` and returns it, in any event loop.
 
-    A caller that is cancelled stops waiting at once; the work is finished all the same, so that nothing is left half
-    written, and before any work of the same kind that is submitted later.
+    A caller that is cancelled stops waiting at once. The work goes on to its end, so that nothing is left half written.
     """
     return await asyncio.shield(asyncio.wrap_future(submit(work)))

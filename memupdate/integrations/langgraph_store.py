@@ -1,4 +1,4 @@
-"""A LangGraph ``BaseStore`` over memory banks: what an agent stores and what the six tools edit is one thing."""
+"""A LangGraph ``BaseStore`` over memory banks. The items that an agent stores are the memories that the tools edit."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
+from memupdate.broker import BankService
 from memupdate.errors import FieldError
 from memupdate.integrations.background import relay, submit, wait_for
-from memupdate.integrations.banks import Banks
 from memupdate.integrations.store_bank import StoreBank
 from memupdate.integrations.store_filters import checked_filter, passes
 from memupdate.integrations.store_items import Draft, StoredItem, draft
@@ -39,33 +39,33 @@ Written = Draft | tuple[Namespace, str]  # an item to put, or the place of one t
 class MemoryBankStore(BaseStore):
     """LangGraph's store over a broker's banks, one bank per namespace (``store_namespaces.bank_of``).
 
-    A batch answers in order; its reads see the state before its writes, and of several writes to one key the last
-    counts, as in LangGraph's own stores. A batch that holds a value which cannot be kept writes nothing. Writing opens
-    a namespace's bank, reading opens nothing, and a namespace without items is not listed.
+    A batch answers in order. Its reads see the state before its writes, and the last of several writes to one key
+    counts, as in LangGraph's own stores. If a batch holds a value that cannot be kept, it writes nothing. Writing opens
+    the bank of a namespace, reading opens nothing, and a namespace without items is not listed.
 
-    A natural-language query searches exactly, with the bank's own embedder. An item is found by its value's
-    ``content`` (the whole value as JSON where there is no such text), or by ``fields``, each text by itself, the best
-    one giving the score; an item put with ``index=False`` is found by no query. A blank query is none. Without a query
-    items come in order of insertion, namespaces in alphabetical order.
+    A natural-language query searches exactly, with the bank's own embedder. It finds an item by the ``content`` of its
+    value, or by the whole value as JSON if that has no such text. With ``fields`` it finds an item by each of these
+    texts, and the best text gives the score. No query finds an item that was put with ``index=False``. A blank query
+    counts as no query. Without a query, items come in order of insertion, and namespaces in alphabetical order.
 
-    Works from any thread and event loop: everything is done on one background loop. A call that is cancelled is
-    finished in the background if it has begun. A key is written by one call at a time per store object; of two
-    processes that write one key, the later wins.
+    The store works from any thread and event loop, because everything is done on one background loop. A call that has
+    begun is finished in the background if it is cancelled. In one store object, one call at a time writes a key. If two
+    processes write one key, the later write wins.
 
     Args:
         banks: ``MemoryBroker`` in this process, or ``MemoryStoreManager`` for one on Ray.
         index: ``{"fields": [JSON paths]}``, for items that are put without ``index`` of their own.
         ttl: LangGraph's ``TTLConfig``: ``default_ttl`` (minutes), ``refresh_on_read``, ``omit_expired``,
-            ``sweep_interval_minutes``. Expired items go when ``sweep_ttl`` runs; see ``start_ttl_sweeper``.
+            ``sweep_interval_minutes``. ``sweep_ttl`` deletes expired items; see ``start_ttl_sweeper``.
 
     Raises:
-        FieldError: another setting in ``index`` or ``ttl``.
+        FieldError: ``index`` or ``ttl`` has an unknown setting.
     """
 
     supports_ttl = True
 
     def __init__(
-        self, banks: Banks, *, index: Mapping[str, Any] | None = None, ttl: Mapping[str, Any] | None = None
+        self, banks: BankService, *, index: Mapping[str, Any] | None = None, ttl: Mapping[str, Any] | None = None
     ) -> None:
         for name in index or {}:
             if name != "fields":
@@ -81,35 +81,35 @@ class MemoryBankStore(BaseStore):
         self._sweeper: Future[None] | None = None
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """The results, in the order of the operations; None for a put.
+        """Returns the results, in the order of the operations; None for a put.
 
         Raises:
-            InvalidNamespaceError: LangGraph does not allow a namespace.
+            InvalidNamespaceError: a namespace is not allowed by LangGraph.
             FieldError: an operation's argument is not allowed.
             RefusedError: a bank refused an operation.
         """
         return wait_for(self._answer(list(ops)))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """As ``batch``."""
+        """See ``batch``."""
         return await relay(self._answer(list(ops)))
 
     def sweep_ttl(self) -> int:
-        """Delete the items that expired; returns how many."""
+        """Deletes the expired items, and returns how many there were."""
         return wait_for(self._sweep())
 
     async def asweep_ttl(self) -> int:
-        """As ``sweep_ttl``."""
+        """See ``sweep_ttl``."""
         return await relay(self._sweep())
 
     def start_ttl_sweeper(self) -> None:
-        """Sweep every ``sweep_interval_minutes`` (default 5) until ``stop_ttl_sweeper``; once, if started twice."""
+        """Sweeps every ``sweep_interval_minutes`` (default 5) until ``stop_ttl_sweeper``. Starts one sweeper only."""
         if self._sweeper is None or self._sweeper.done():
             minutes = (self.ttl_config or {}).get("sweep_interval_minutes") or 5
             self._sweeper = submit(self._sweep_forever(60.0 * minutes))
 
     def stop_ttl_sweeper(self) -> None:
-        """Stop sweeping; nothing happens if it does not run."""
+        """Stops the sweeper, if it runs."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None

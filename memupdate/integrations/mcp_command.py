@@ -14,10 +14,10 @@ from memupdate.errors import FieldError, MemupdateError
 
 
 def parsed_address(text: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT``.
+    """Returns host and port of ``HOST:PORT``.
 
     Raises:
-        FieldError: anything else.
+        FieldError: the text is anything else.
     """
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -26,9 +26,9 @@ def parsed_address(text: str) -> tuple[str, int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until the client leaves or Ctrl-C; the exit code is 2 for what cannot be served.
+    """Serves until the client leaves or until Ctrl-C. Returns the exit code: 2 if the bank cannot be served.
 
-    Only the protocol is written to stdout; the log goes to stderr.
+    Only the protocol is written to stdout. The log goes to stderr.
     """
     parser = argparse.ArgumentParser(prog="memupdate mcp", description=__doc__)
     parser.add_argument("--bank", type=Path, required=True, help="folder that keeps the bank; made if it is not there")

@@ -1,4 +1,4 @@
-"""The six memory tools as a server of the Model Context Protocol: one durable bank, over stdio or streamable HTTP."""
+"""The memory tools as a server of the Model Context Protocol: one durable bank, over stdio or streamable HTTP."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.types import CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams, TextContent, Tool
 
-from memupdate.broker.service import MemoryBroker
+from memupdate.broker import BankService, MemoryBroker
 from memupdate.errors import FieldError
-from memupdate.integrations.banks import Banks, results
+from memupdate.integrations.banks import run_all
 from memupdate.integrations.tool_caller import ToolCaller
 from memupdate.memory import Operation, read_memories
-from memupdate.tools.schemas import tool_schemas
+from memupdate.tools import load_tool, tool_names
+from memupdate.tools.schemas import parameters_schema
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +29,17 @@ INSTRUCTIONS = (
 )
 
 
-def memory_server(banks: Banks, namespace: str = NAMESPACE) -> Server:
-    """An MCP server with the six tools on one bank, which must be open; run it over any of MCP's transports."""
+def memory_server(banks: BankService, namespace: str = NAMESPACE) -> Server:
+    """Returns an MCP server with every tool of the table on one bank, for any of MCP's transports.
+
+    Args:
+        banks: the broker.
+        namespace: the bank, which must be open.
+    """
     caller = ToolCaller(banks, namespace)
-    functions = [schema["function"] for schema in tool_schemas()]
     tools = [
-        Tool(name=function["name"], description=function["description"], input_schema=function["parameters"])
-        for function in functions
+        Tool(name=name, description=load_tool(name).description, input_schema=parameters_schema(name))
+        for name in tool_names()
     ]
 
     async def list_tools(context: object, parameters: PaginatedRequestParams | None) -> ListToolsResult:
@@ -53,10 +58,10 @@ def memory_server(banks: Banks, namespace: str = NAMESPACE) -> Server:
     )
 
 
-async def import_memories(banks: Banks, path: Path, namespace: str = NAMESPACE) -> int:
-    """Put a file's memories into a bank, under their ids; returns how many the file has.
+async def import_memories(banks: BankService, path: Path, namespace: str = NAMESPACE) -> int:
+    """Puts a file's memories into a bank, under their ids, and returns how many the file has.
 
-    Importing the same file again changes nothing, also not what was edited or deleted since.
+    Importing the same file again changes nothing. Memories that were edited or deleted since stay so.
 
     Raises:
         DataError: the file is broken.
@@ -66,15 +71,15 @@ async def import_memories(banks: Banks, path: Path, namespace: str = NAMESPACE) 
     for memory in read_memories(path):
         fields = memory.to_json()
         operations.append(Operation("put", {"memory_id": fields.pop("id"), **fields}, key=f"import#{memory.id}"))
-    await results(banks, namespace, operations)
+    await run_all(banks, namespace, operations)
     return len(operations)
 
 
 async def serve(bank: Path, embedder: str, memories: Path | None, address: tuple[str, int] | None) -> None:
-    """Serve the bank in this folder, made if it is not there, until the client leaves or a signal ends it.
+    """Serves the bank in this folder until the client leaves or a signal ends it.
 
     Args:
-        bank: folder of the bank's journal.
+        bank: folder of the bank's journal; made if it is missing.
         embedder: its name, as ``make_embedder`` takes it; the bank may be served with another one later.
         memories: JSONL file to import first.
         address: host and port for HTTP; None for stdio.
@@ -94,7 +99,7 @@ async def serve(bank: Path, embedder: str, memories: Path | None, address: tuple
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections at this address.
+    """Returns a socket that takes connections at this address.
 
     Raises:
         FieldError: the address is taken, or is not this machine's.

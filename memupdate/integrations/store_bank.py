@@ -1,19 +1,18 @@
-"""One namespace of the store: its items' bank, and a side bank for what is kept about them."""
+"""One namespace of the store: a bank with its items, and a side bank with what is kept about them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from memupdate.broker.registry import UnknownNamespaceError
-from memupdate.errors import UnknownMemoryError
-from memupdate.integrations.banks import Banks, RefusedError, results
+from memupdate.broker import BankService, Refusal, UnknownNamespaceError
+from memupdate.broker.results import MemoryRecord
+from memupdate.integrations.banks import RefusedError, run_all
 from memupdate.integrations.store_items import Draft, StoredItem, stored_item
 from memupdate.integrations.store_namespaces import Namespace, bank_of, side_bank_of
-from memupdate.memory import Operation
+from memupdate.memory import JSON, Operation
 
 Scored = tuple[float, StoredItem]
 Kept = Callable[[Sequence[StoredItem]], Awaitable[list[StoredItem]]]
@@ -26,16 +25,16 @@ _EXPIRY = "procedural"
 class StoreBank:
     """Reads and writes the items of one namespace. Reading a bank that is not open finds nothing and opens nothing.
 
-    The side bank holds the texts of items that are indexed by other texts than their content, and the expiry of items
-    that were read after they were written. Its rows name the version of the item that they belong to, so that rows of
-    an item that was overwritten meanwhile mean nothing.
+    The side bank has rows of two kinds: texts of items that are indexed by other texts than their content, and the
+    expiry of items that were read after they were written. A row names the version of its item. So a row has no effect
+    once its item is overwritten.
 
     Args:
         banks: the broker.
         namespace: in LangGraph's form.
     """
 
-    def __init__(self, banks: Banks, namespace: Namespace) -> None:
+    def __init__(self, banks: BankService, namespace: Namespace) -> None:
         self.namespace = namespace
         self._banks = banks
         self._bank = bank_of(namespace)
@@ -43,29 +42,39 @@ class StoreBank:
         self._writing = asyncio.Lock()
 
     async def count(self) -> int:
-        """How many items there are."""
+        """Returns how many items there are."""
         try:
-            return int((await self._banks.stats(self._bank))["count"])
+            return (await self._banks.stats(self._bank))["count"]
         except UnknownNamespaceError:
             return 0
 
     async def items(self) -> list[StoredItem]:
-        """All items, in order of insertion."""
+        """Returns all items, in order of insertion."""
         return [stored_item(self.namespace, record) for record in await self._memories(self._bank)]
 
     async def get(self, keys: Sequence[str]) -> list[StoredItem | None]:
-        """The items of these keys; None where there is none."""
+        """Returns the item of each key; None for a key without an item."""
         records = await self._records(self._bank, keys)
         return [None if record is None else stored_item(self.namespace, record) for record in records]
 
     async def best(self, query: str, need: int, kept: Kept) -> list[Scored]:
-        """At least the ``need`` items most similar to a query that ``kept`` lets through, best first, with scores."""
+        """Returns the items most similar to a query, best first, with scores.
+
+        Args:
+            query: what to search for.
+            need: how many items to return at least, if there are as many.
+            kept: returns those of some items that count.
+        """
         own = await self._best(self._bank, query, need, kept, self._by_content)
         by_texts = await self._best(self._side, query, need, kept, self._by_texts)
         return sorted((own | by_texts).values(), key=lambda scored: -scored[0])
 
     async def write(self, writes: Sequence[Draft | tuple[Namespace, str]]) -> None:
-        """Put the drafts and delete the other keys, all of this namespace, each key once. Opens the banks it needs."""
+        """Puts the drafts and deletes the other keys. Opens the banks that it needs.
+
+        Args:
+            writes: items to put, and places of items to delete, all of this namespace and each key once.
+        """
         async with self._writing:
             keys = [written.key if isinstance(written, Draft) else written[1] for written in writes]
             before = await self.get(keys)
@@ -84,7 +93,7 @@ class StoreBank:
             await self._drop_rows([old for old in before if old is not None])
 
     async def refresh(self, items: Sequence[StoredItem]) -> None:
-        """Count the time to live of those that have one from now on."""
+        """Starts the time to live of these items anew. Items without one stay as they are."""
         now = datetime.now(UTC)
         await self._run(
             self._side,
@@ -107,14 +116,14 @@ class StoreBank:
         )
 
     async def expired(self, items: Sequence[StoredItem]) -> list[StoredItem]:
-        """Those whose time to live is over."""
+        """Returns those of the items whose time to live is over."""
         at = datetime.now(UTC)
         mortal = [item for item in items if item.expires_at is not None and item.expires_at <= at]
         refreshed = await self._records(self._side, [_expiry_id(item.key) for item in mortal])
         return [item for item, row in zip(mortal, refreshed, strict=True) if not _lives(item, row, at)]
 
     async def sweep(self) -> int:
-        """Delete the expired items; returns how many."""
+        """Deletes the expired items, and returns how many there were."""
         async with self._writing:
             gone = await self.expired(await self.items())
             deletes = [Operation("delete", {"memory_id": item.key, "reason": "expired"}) for item in gone]
@@ -128,28 +137,28 @@ class StoreBank:
         query: str,
         need: int,
         kept: Kept,
-        scored_by: Callable[[list[dict[str, Any]]], Awaitable[dict[str, Scored]]],
+        scored_by: Callable[[list[MemoryRecord]], Awaitable[dict[str, Scored]]],
     ) -> dict[str, Scored]:
-        arguments: dict[str, Any] = {"query": query}
+        arguments: dict[str, JSON] = {"query": query}
         if bank == self._side:
             arguments["memory_type"] = _INDEXED_TEXT
         top_k = need
         while True:
             try:
-                (hits,) = await results(self._banks, bank, [Operation("search", {**arguments, "top_k": top_k})])
+                (found,) = await run_all(self._banks, bank, [Operation("search", {**arguments, "top_k": top_k})])
             except UnknownNamespaceError:
                 return {}
-            scored = await scored_by(hits)
-            found = {item.key: scored[item.key] for item in await kept([item for _, item in scored.values()])}
-            if len(found) >= need or len(hits) < top_k:
-                return found
+            scored = await scored_by(found.memories)
+            shown = {item.key: scored[item.key] for item in await kept([item for _, item in scored.values()])}
+            if len(shown) >= need or len(found.memories) < top_k:
+                return shown
             top_k *= 4  # some hits were not items to show, so look at more
 
-    async def _by_content(self, hits: list[dict[str, Any]]) -> dict[str, Scored]:
+    async def _by_content(self, hits: list[MemoryRecord]) -> dict[str, Scored]:
         scored = [(hit["score"], stored_item(self.namespace, hit)) for hit in hits]
         return {item.key: (score, item) for score, item in scored if item.indexed_texts is None}
 
-    async def _by_texts(self, rows: list[dict[str, Any]]) -> dict[str, Scored]:
+    async def _by_texts(self, rows: list[MemoryRecord]) -> dict[str, Scored]:
         keys = list(dict.fromkeys(json.loads(row["id"])[0] for row in rows))
         item_of_row = {row: item for item in await self.get(keys) if item is not None for row in item.row_ids}
         best: dict[str, Scored] = {}
@@ -159,23 +168,23 @@ class StoreBank:
                 best.setdefault(item.key, (row["score"], item))
         return best
 
-    async def _memories(self, bank: str) -> list[dict[str, Any]]:
+    async def _memories(self, bank: str) -> list[MemoryRecord]:
         try:
             return await self._banks.list_memories(bank)
         except UnknownNamespaceError:
             return []
 
-    async def _records(self, bank: str, ids: Sequence[str]) -> list[dict[str, Any] | None]:
+    async def _records(self, bank: str, ids: Sequence[str]) -> list[MemoryRecord | None]:
         if not ids:
             return []
         try:
             outcomes = await self._banks.run(bank, [Operation("get", {"memory_id": one}) for one in ids])
         except UnknownNamespaceError:
             return [None] * len(ids)
-        for one, outcome in zip(ids, outcomes, strict=True):
-            if outcome.error and outcome.error != _unknown(one):
+        for outcome in outcomes:
+            if outcome.error and outcome.refusal is not Refusal.UNKNOWN_MEMORY:
                 raise RefusedError(bank, "get", outcome.error)
-        return [outcome.value for outcome in outcomes]  # type: ignore[misc]
+        return [None if outcome.error else outcome.memory for outcome in outcomes]
 
     async def _run(self, bank: str, operations: Sequence[Operation]) -> None:
         if not operations:
@@ -188,7 +197,7 @@ class StoreBank:
             await self._banks.open(bank)
             outcomes = await self._banks.run(bank, operations)
         for operation, outcome in zip(operations, outcomes, strict=True):
-            gone = operation.kind == "delete" and outcome.error == _unknown(operation.arguments["memory_id"])
+            gone = operation.kind == "delete" and outcome.refusal is Refusal.UNKNOWN_MEMORY
             if outcome.error and not gone:
                 raise RefusedError(bank, operation.kind, outcome.error)
 
@@ -202,11 +211,7 @@ def _expiry_id(key: str) -> str:
     return json.dumps([key])
 
 
-def _unknown(key: Any) -> str:
-    return str(UnknownMemoryError(key))
-
-
-def _lives(item: StoredItem, row: Mapping[str, Any] | None, at: datetime) -> bool:
+def _lives(item: StoredItem, row: MemoryRecord | None, at: datetime) -> bool:
     if row is None or row["metadata"]["version"] != item.version:
         return False
-    return datetime.fromisoformat(row["metadata"]["expires_at"]) > at
+    return datetime.fromisoformat(str(row["metadata"]["expires_at"])) > at

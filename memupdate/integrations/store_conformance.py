@@ -55,7 +55,7 @@ def factory_of(name: str) -> Callable[[], Any]:
     """
     module, _, attribute = name.partition(":")
     try:
-        factory = getattr(import_module(module), attribute)
+        factory: Callable[[], Any] = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise pytest.UsageError(
             f"--store: got {name!r}; allowed: MODULE:FACTORY that can be imported ({error})"

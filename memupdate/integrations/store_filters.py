@@ -18,7 +18,7 @@ OPERATORS = ("$eq", "$ne", *_ORDERINGS)
 
 
 def checked_filter(conditions: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The conditions, each of them known; none without a filter.
+    """Returns a filter's conditions, each of which is known; none without a filter.
 
     Raises:
         FieldError: not a mapping, or an operator that there is not.
@@ -36,7 +36,7 @@ def checked_filter(conditions: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def passes(value: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
-    """Whether an item's value meets all conditions.
+    """Returns whether an item's value meets all conditions.
 
     A field that is missing counts as null. Orderings compare numbers with numbers and texts with texts; of anything
     else none is greater or less.
@@ -74,5 +74,5 @@ def _equal(given: Any, wanted: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number to JSON, where true and false are none."""
+    """Returns whether ``value`` is a number in JSON, where true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,9 +1,8 @@
 """A LangGraph item as a memory, and any memory as a LangGraph item.
 
-The content that the six tools show and search is the value's ``content`` where that is a text (LangMem's values), and
-the value as JSON otherwise. What else the item has travels in the memory's metadata, under ``langgraph``. So an item
-that was put comes back as it was put, a tool's edit of its content shows in the value, and a memory that no store put
-there is an item too.
+The content that the tools show and search is the value's ``content`` where that is a text (LangMem's values), and
+the value as JSON otherwise. The rest of the item is in the memory's metadata, under ``langgraph``. So an item comes
+back as it was put, a tool's edit of its content shows in the value, and a memory that no store has put is an item too.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ class StoredItem:
     """An item, and what the store knows of it.
 
     Attributes:
-        ttl_minutes: minutes it lives after it was last read or written; None for ever.
-        expires_at: when, counted from its last write; a later read may have moved it.
-        version: changes with every write; empty for a memory that no store put.
-        indexed_texts: how many texts of it are indexed beside it; None if its own content is what is indexed.
+        ttl_minutes: how many minutes it lives after it was last read or written; None for ever.
+        expires_at: when it expires, counted from its last write. A later read may have moved that.
+        version: changes with every write; empty for a memory that no store has put.
+        indexed_texts: how many of its texts are indexed in the side bank; None if its own content is indexed.
     """
 
     namespace: Namespace
@@ -50,7 +49,7 @@ class StoredItem:
     indexed_texts: int | None = None
 
     def item(self) -> Item:
-        """As ``get`` returns it."""
+        """Returns the item as ``get`` gives it."""
         return Item(
             value=self.value,
             key=self.key,
@@ -60,23 +59,23 @@ class StoredItem:
         )
 
     def search_item(self, score: float | None) -> SearchItem:
-        """As ``search`` returns it."""
+        """Returns the item as ``search`` gives it."""
         return SearchItem(self.namespace, self.key, self.value, self.created_at, self.updated_at, score)
 
     @property
     def row_ids(self) -> list[str]:
-        """Ids of its indexed texts in the side bank."""
+        """The ids of its indexed texts in the side bank."""
         return [json.dumps([self.key, self.version, place]) for place in range(self.indexed_texts or 0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A put that was checked: everything but when it happens.
+    """A put that was checked. It lacks only the time at which it happens.
 
     Attributes:
         content: the memory's content.
-        rest: the value, its ``content`` left out; None if the content is the whole value as JSON.
-        texts: what is indexed beside the content; None if the content is what is indexed.
+        rest: the value without its ``content``; None if the content is the whole value as JSON.
+        texts: the texts that are indexed instead of the content; None if the content is indexed.
     """
 
     namespace: Namespace
@@ -88,7 +87,7 @@ class Draft:
     texts: tuple[str, ...] | None
 
     def operations(self, now: datetime, before: StoredItem | None) -> tuple[Operation, list[Operation]]:
-        """The item's own put, and those of its indexed texts, which belong in the side bank and go first."""
+        """Returns the item's put, and those of its indexed texts, which are for the side bank and go first."""
         version = uuid.uuid4().hex
         created_at = before.created_at if before is not None and before.version else now
         mark: dict[str, Any] = {
@@ -121,17 +120,17 @@ def draft(
     ttl_minutes: float | None,
     fields: Sequence[str] | None,
 ) -> Draft:
-    """A put, checked.
+    """Checks a put.
 
     Args:
-        namespace: of the item.
-        key: of the item.
-        value: of the item.
+        namespace: the item's namespace.
+        key: the item's key.
+        value: the item's value.
         ttl_minutes: as in ``PutOp``.
-        fields: JSON paths of the texts to index, each text by itself; None indexes the content, an empty list nothing.
+        fields: JSON paths of the texts to index, each text by itself. None indexes the content; an empty list nothing.
 
     Raises:
-        FieldError: a key, a value, a path or a time to live that the store cannot keep.
+        FieldError: the store cannot keep the key, the value, a path, or the time to live.
     """
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise FieldError("value", value, "a mapping with string keys")
@@ -163,7 +162,7 @@ def draft(
 
 
 def stored_item(namespace: Namespace, record: Mapping[str, Any]) -> StoredItem:
-    """The item that a memory's record (``memory_record``) is."""
+    """Returns a memory's record (``memory_record``) as an item."""
     mark = record["metadata"].get(_MARK)
     # A merge or a split copies metadata to memories that the store did not put.
     if not isinstance(mark, Mapping) or mark.get("key") != record["id"]:

@@ -1,4 +1,4 @@
-"""LangGraph's namespaces, which are tuples of labels, as names of banks, which are texts; and which ones match."""
+"""LangGraph's namespaces, which are tuples of labels, as names of banks, which are texts; and how they match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Namespace = tuple[str, ...]
 
 
 def bank_of(namespace: Namespace) -> str:
-    """The bank of a namespace; different namespaces have different banks.
+    """Returns the bank of a namespace. Different namespaces have different banks.
 
     One label is its own bank (so that ``("conv-26-qa159-4f01449a",)`` is that trajectory's), unless it starts with
     ``[``; that one, and several labels, are the JSON list of the labels.
@@ -31,12 +31,12 @@ def bank_of(namespace: Namespace) -> str:
 
 
 def side_bank_of(namespace: Namespace) -> str:
-    """The bank for what the store keeps about a namespace's items beside the items; never that of a namespace."""
+    """Returns the bank for what the store keeps about a namespace's items. No namespace has it as its own bank."""
     return json.dumps([0, *namespace], ensure_ascii=False)
 
 
 def namespace_of(bank: str) -> Namespace | None:
-    """The namespace whose bank this is; None if it is of no namespace that LangGraph allows."""
+    """Returns the namespace of a bank; None if the bank belongs to no namespace that LangGraph allows."""
     namespace: Namespace = (bank,)
     if bank.startswith("["):
         try:
@@ -51,12 +51,12 @@ def namespace_of(bank: str) -> Namespace | None:
 
 
 def starts_with(namespace: Namespace, prefix: Sequence[str]) -> bool:
-    """Whether a namespace is ``prefix`` or below it, label by label and as given: no wildcards."""
+    """Returns whether a namespace is ``prefix`` or below it. Labels must be equal; there are no wildcards."""
     return namespace[: len(prefix)] == tuple(prefix)
 
 
 def fulfils(namespace: Namespace, condition: MatchCondition) -> bool:
-    """Whether a namespace starts or ends with the condition's labels, of which ``*`` stands for any one label.
+    """Returns whether a namespace starts or ends with the condition's labels. The label ``*`` matches any one label.
 
     Raises:
         FieldError: neither ``prefix`` nor ``suffix`` is asked for.

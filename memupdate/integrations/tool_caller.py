@@ -1,4 +1,4 @@
-"""The six tools' calls for any framework: a name and arguments in, the text that the model reads out."""
+"""Tool calls for any framework: a name and arguments in, the text that the model reads out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import itertools
 import uuid
 from typing import NamedTuple
 
+from memupdate.broker import BankService
 from memupdate.errors import MemupdateError
-from memupdate.integrations.banks import Banks
-from memupdate.tools.calls import CallContext, error_text, parse_call, result_text
+from memupdate.tools import CallContext, error_text, load_tool
 
 
 class Reply(NamedTuple):
@@ -28,7 +28,7 @@ class ToolCaller:
         namespace: the bank.
     """
 
-    def __init__(self, banks: Banks, namespace: str) -> None:
+    def __init__(self, banks: BankService, namespace: str) -> None:
         self._banks = banks
         self._namespace = namespace
         # Calls are counted from 0 by each caller, and a durable bank sees many of them.
@@ -36,17 +36,18 @@ class ToolCaller:
         self._numbers = itertools.count()
 
     async def call(self, name: str, arguments: object) -> Reply:
-        """Run one call. What the model can do something about is a reply, not an exception.
+        """Runs one call. An error that the model can correct is a reply, not an exception.
 
         Args:
             name: the tool.
             arguments: what the model gave, as parsed JSON.
         """
         try:
-            operation = parse_call(name, arguments, CallContext(self._caller, next(self._numbers)))
+            tool = load_tool(name)
+            operation = tool.parse(arguments, CallContext(self._caller, next(self._numbers)))
             (outcome,) = await self._banks.run(self._namespace, [operation])
         except MemupdateError as error:
             return Reply(error_text(error), True)
         if outcome.error:
             return Reply(error_text(outcome.error), True)
-        return Reply(result_text(operation, outcome.value), False)
+        return Reply(tool.reply(operation, outcome), False)

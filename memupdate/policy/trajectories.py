@@ -12,10 +12,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memupdate.broker.results import result_record
+from memupdate.broker.service import outcome_of
 from memupdate.errors import MemupdateError
 from memupdate.memory import MAX_MERGED, MERGE_STRATEGIES, SPLIT_CRITERIA, MemoryBank
-from memupdate.tools import CallContext, error_text, parse_call, result_text
+from memupdate.tools import CallContext, error_text, load_tool
 
 Message = dict[str, str]
 
@@ -42,10 +42,12 @@ def tool_call(name: str, arguments: Mapping[str, Any]) -> str:
 def answer(bank: MemoryBank, name: str, arguments: Mapping[str, Any], context: CallContext) -> str:
     """Runs a tool call on a bank and returns the tool's reply, which is the same as with a broker."""
     try:
-        operation = parse_call(name, dict(arguments), context)
-        return result_text(operation, result_record(bank.apply(operation)))
+        tool = load_tool(name)
+        operation = tool.parse(dict(arguments), context)
     except MemupdateError as error:
         return error_text(error)
+    outcome = outcome_of(bank, operation)
+    return error_text(outcome.error) if outcome.error else tool.reply(operation, outcome)
 
 
 def merge_strategy(source: random.Random) -> str:

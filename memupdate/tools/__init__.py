@@ -1,22 +1,28 @@
-"""The six memory tools: ``calls`` is plain Python; the classes that verl loads are imported on first use."""
+"""The memory tools: one file for each, and the table that names them.
+
+The classes that verl loads (``SearchMemoryTool`` for ``search_memory``) are made on first use; everything else works
+without verl. A tool of another package has such a class here too.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memupdate.tools.calls import TOOLS, CallContext, Parameter, check_arguments, error_text, parse_call, result_text
 from memupdate.tools.counts import TrajectoryCounts, counts_in
+from memupdate.tools.parameter import Parameter
+from memupdate.tools.replies import error_text
+from memupdate.tools.table import TOOLS, load_tool, tool_names, verl_class_name
+from memupdate.tools.tool import CallContext, Tool
 
 if TYPE_CHECKING:
-    from memupdate.tools.verl_tools import (
-        DeleteMemoryTool,
-        ManageMemoryTool,
-        MemoryTool,
-        MergeMemoryTool,
-        SampleMemoryTool,
-        SearchMemoryTool,
-        SplitMemoryTool,
-    )
+    from memupdate.tools.verl_tools import MemoryTool
+
+    DeleteMemoryTool: type[MemoryTool]
+    ManageMemoryTool: type[MemoryTool]
+    MergeMemoryTool: type[MemoryTool]
+    SampleMemoryTool: type[MemoryTool]
+    SearchMemoryTool: type[MemoryTool]
+    SplitMemoryTool: type[MemoryTool]
 
 __all__ = [
     "TOOLS",
@@ -29,19 +35,19 @@ __all__ = [
     "SampleMemoryTool",
     "SearchMemoryTool",
     "SplitMemoryTool",
+    "Tool",
     "TrajectoryCounts",
-    "check_arguments",
     "counts_in",
     "error_text",
-    "parse_call",
-    "result_text",
+    "load_tool",
+    "tool_names",
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name.endswith("MemoryTool") or name == "MemoryTool":
-        from memupdate.tools import verl_tools
+def __getattr__(attribute: str) -> object:
+    classes = {verl_class_name(name): name for name in tool_names()} if attribute.endswith("Tool") else {}
+    if attribute != "MemoryTool" and attribute not in classes:
+        raise AttributeError(f"module {__name__!r} has no attribute {attribute!r}")
+    from memupdate.tools import verl_tools
 
-        if hasattr(verl_tools, name):
-            return getattr(verl_tools, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return verl_tools.MemoryTool if attribute == "MemoryTool" else verl_tools.verl_class(classes[attribute])

@@ -1,4 +1,4 @@
-"""What is counted of one trajectory: the agent loop writes it, the reward manager logs it."""
+"""Counts of one trajectory. The agent loop writes them, and the reward manager logs them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from memupdate.tools.calls import TOOLS
+from memupdate.tools.table import tool_names
 
 _NUMBERS = ("turns", "memory_count_before", "memory_count_after", "malformed_calls", "unknown_calls", "ignored_calls")
 
 
 def _zeros() -> dict[str, int]:
-    return dict.fromkeys(TOOLS, 0)
+    return dict.fromkeys(tool_names(), 0)
 
 
 @dataclass(slots=True)
 class TrajectoryCounts:
-    """Counts of one trajectory. Every tool call that a policy wrote and that was read is in exactly one of ``calls``
-    (of its tool), ``malformed_calls``, ``unknown_calls`` and ``ignored_calls``.
+    """Counts of one trajectory.
+
+    Every tool call that the policy wrote is counted exactly once: in ``calls`` under its tool, in ``malformed_calls``,
+    in ``unknown_calls``, or in ``ignored_calls``.
 
     Attributes:
         turns: assistant turns.
@@ -27,8 +29,8 @@ class TrajectoryCounts:
         malformed_calls: calls that could not be read (broken JSON, no name, arguments that are no object, not closed).
         unknown_calls: calls of a tool that does not exist.
         ignored_calls: calls beyond the limit of one turn.
-        calls: calls by tool.
-        errors: those of ``calls`` that were answered with an error, by tool.
+        calls: number of calls of each tool of the table.
+        errors: how many of these calls were answered with an error, for each tool.
     """
 
     turns: int = 0
@@ -41,7 +43,7 @@ class TrajectoryCounts:
     errors: dict[str, int] = field(default_factory=_zeros)
 
     def to_fields(self) -> dict[str, float]:
-        """Flat, with the same keys for every trajectory: the numbers, ``calls_{tool}`` and ``errors_{tool}``."""
+        """Returns the numbers, ``calls_{tool}`` and ``errors_{tool}``: the same keys for every trajectory."""
         fields = {name: float(getattr(self, name)) for name in _NUMBERS}
         fields |= {f"calls_{tool}": float(count) for tool, count in self.calls.items()}
         fields |= {f"errors_{tool}": float(count) for tool, count in self.errors.items()}
@@ -49,5 +51,5 @@ class TrajectoryCounts:
 
 
 def counts_in(fields: Mapping[str, Any]) -> dict[str, float]:
-    """The part of ``fields`` that ``to_fields`` wrote; a count that is not there is 0."""
+    """Returns the part of ``fields`` that ``to_fields`` wrote. A missing count is 0."""
     return {name: float(fields.get(name, 0.0)) for name in TrajectoryCounts().to_fields()}

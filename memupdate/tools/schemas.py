@@ -1,28 +1,83 @@
-"""The tools' schemas, as the tool file gives them to verl."""
+"""What is shown of the tools: OpenAI function schemas, and verl's tool file with the class of each tool.
+
+Both are derived from the table. This command writes verl's tool file::
+
+    python -m memupdate.tools.schemas configs/tool_config/memory_tools.yaml
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import yaml
+from memupdate.errors import MemupdateError
+from memupdate.files import write_output
+from memupdate.memory import JSON
+from memupdate.tools.table import load_tool, tool_names, verl_class_name
 
-from memupdate.errors import DataError
-from memupdate.files import CONFIGS
+_HEADER = """\
+# The memory tools as verl loads them and as the model is shown them. Written by
+# `python -m memupdate.tools.schemas FILE` from the tools in memupdate/tools/. You may edit descriptions, leave tools
+# out, and leave optional parameters out.
+"""
 
-TOOL_FILE = CONFIGS / "tool_config" / "memory_tools.yaml"
 
-
-def tool_schemas(path: Path = TOOL_FILE) -> list[dict[str, Any]]:
-    """The OpenAI function schemas in a tool file, in its order.
+def parameters_schema(name: str) -> dict[str, JSON]:
+    """Returns a tool's parameters as the JSON Schema of an object.
 
     Raises:
-        DataError: there is no such file, or it has no tools with schemas.
+        FieldError: there is no such tool.
     """
+    tool = load_tool(name)
+    properties: dict[str, JSON] = {parameter.name: parameter.schema for parameter in tool.parameters}
+    required: list[JSON] = [parameter.name for parameter in tool.parameters if parameter.required]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def function_schema(name: str) -> dict[str, JSON]:
+    """Returns a tool's name, its description, and the schema of its parameters.
+
+    Raises:
+        FieldError: there is no such tool.
+    """
+    return {"name": name, "description": load_tool(name).description, "parameters": parameters_schema(name)}
+
+
+def tool_schemas() -> list[dict[str, JSON]]:
+    """Returns the OpenAI function schema of every tool, in the order of the table."""
+    return [{"type": "function", "function": function_schema(name)} for name in tool_names()]
+
+
+def tool_file() -> str:
+    """Returns verl's tool file as YAML, with every tool of the table."""
+    import yaml
+
+    tools = [
+        {
+            "class_name": f"memupdate.tools.{verl_class_name(name)}",
+            "config": {"type": "native"},
+            "tool_schema": {"type": "function", "function": function_schema(name)},
+        }
+        for name in tool_names()
+    ]
+    written: str = yaml.safe_dump({"tools": tools}, sort_keys=False, allow_unicode=True, width=120)
+    return _HEADER + written
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes verl's tool file. Returns the exit code: 2 if the file cannot be written."""
+    parser = argparse.ArgumentParser(prog="python -m memupdate.tools.schemas", description="Write verl's tool file.")
+    parser.add_argument("file", type=Path, help="the YAML file to write")
+    options = parser.parse_args(arguments)
     try:
-        tools = yaml.safe_load(path.read_text(encoding="utf-8"))["tools"]
-        return [tool["tool_schema"] for tool in tools]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: expected verl's tool file, a list `tools` with a tool_schema each: {error}"
-        ) from error
+        write_output(options.file, tool_file())
+    except MemupdateError as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -64,7 +64,7 @@ def test_an_edited_fork_pays_for_its_delta_and_not_for_its_base(registry: BankRe
         before = held()
         for number in range(200):
             registry.fork(f"{parent}-{number}", parent)
-            registry.run(f"{parent}-{number}", [Operation("delete", {"memory_id": "m1"})])
+            registry.at(f"{parent}-{number}").bank.apply(Operation("delete", {"memory_id": "m1"}))
         cost[parent] = (held() - before) / 200
     assert cost["large"] < 1.2 * cost["small"]
     # Twenty-one edits: rows of 256 float32, room for as many again, and some small objects each.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import cast
 
 from langgraph.store.base import GetOp, InvalidNamespaceError, SearchOp
 
@@ -112,11 +113,20 @@ async def a_delete_of_nothing_creates_nothing(store: Calls) -> None:
     "BaseStore.put: 'InvalidNamespaceError: If the namespace is empty, its root label is \"langgraph\", …'",
 )
 async def a_put_refuses_invalid_namespaces(store: Calls) -> None:
-    invalid: list[tuple] = [(), ("",), ("a", ""), ("a.b",), ("a", "b.c"), ("langgraph",), ("langgraph", "x"), ("a", 1)]
+    invalid: list[tuple[object, ...]] = [
+        (),
+        ("",),
+        ("a", ""),
+        ("a.b",),
+        ("a", "b.c"),
+        ("langgraph",),
+        ("langgraph", "x"),
+        ("a", 1),
+    ]
     for namespace in invalid:
         refused = False
         try:
-            await store.put(namespace, "k", {"is": 1})
+            await store.put(cast("Namespace", namespace), "k", {"is": 1})
         except InvalidNamespaceError:
             refused = True
         assert refused, f"{namespace!r} was taken"

@@ -15,7 +15,7 @@ from verl.workers.rollout.replica import TokenOutput
 
 from memupdate.agents.loop import MemoryAgentLoop
 from memupdate.broker import MemoryStoreManager
-from memupdate.tools import TOOLS, verl_tools
+from memupdate.tools import TOOLS, load_tool, verl_tools
 
 CHAT_TEMPLATE = """\
 {%- for message in messages %}
@@ -113,14 +113,16 @@ class Stage:
 
     @staticmethod
     def _tool(name: str) -> verl_tools.MemoryTool:
-        (kind,) = (kind for kind in verl_tools.MemoryTool.__subclasses__() if kind.tool_name == name)
+        declared = load_tool(name).parameters
         parameters = {
             "type": "object",
-            "properties": {name: {"type": parameter.kind} for name, parameter in TOOLS[name].items()},
-            "required": [name for name, parameter in TOOLS[name].items() if parameter.required],
+            "properties": {parameter.name: {"type": parameter.kind} for parameter in declared},
+            "required": [parameter.name for parameter in declared if parameter.required],
         }
         function = {"name": name, "description": name, "parameters": parameters}
-        return kind({}, OpenAIFunctionToolSchema.model_validate({"type": "function", "function": function}))
+        return verl_tools.verl_class(name)(
+            {}, OpenAIFunctionToolSchema.model_validate({"type": "function", "function": function})
+        )
 
     def loop(self, server: ScriptedServer, **changes: Any) -> MemoryAgentLoop:
         multi_turn = {

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from in_process_broker import write_conversation
 
-from memupdate.broker import BankRegistry, Conversations, UnknownNamespaceError
+from memupdate.broker import BankRegistry, Conversations, Outcome, Refusal, UnknownNamespaceError
+from memupdate.broker.results import Evaluation
+from memupdate.broker.service import evaluation_of, outcome_of
 from memupdate.errors import DataError, FieldError
 from memupdate.memory import CachingEmbedder, HashingEmbedder, MemoryBank, Operation, read_memories
 from memupdate.rewards import BankState
@@ -19,13 +21,23 @@ from memupdate.rewards import BankState
 CONTENTS_A = [f"Ana planted tree number {n} in the garden" for n in range(8)] + ["Ana is afraid of spiders"]
 
 
+def run(registry: BankRegistry, namespace: str, operations: list[Operation]) -> list[Outcome]:
+    bank = registry.at(namespace).bank
+    return [outcome_of(bank, operation) for operation in operations]
+
+
+def evaluate(registry: BankRegistry, namespace: str, question: str, top_k: int = 5) -> Evaluation:
+    return evaluation_of(registry.at(namespace).bank, question, top_k)
+
+
 def contents(registry: BankRegistry, namespace: str) -> dict[str, str]:
-    return {str(memory["id"]): str(memory["content"]) for memory in registry.list_memories(namespace)}
+    return {str(memory["id"]): str(memory["content"]) for memory in registry.at(namespace).list_memories()}
 
 
 def test_u21_every_operation_acts_on_the_namespace_and_answers_in_json(registry: BankRegistry) -> None:
     assert registry.open("t1", "conv-a") == {"count": 9, "created": True}
-    created, updated, deleted, merged, split, found, sampled, got = registry.run(
+    created, updated, deleted, merged, split, found, sampled, got = run(
+        registry,
         "t1",
         [
             Operation("create", {"content": "Ana adopted a cat. The cat is called Miro.", "source": "chat"}),
@@ -47,15 +59,15 @@ def test_u21_every_operation_acts_on_the_namespace_and_answers_in_json(registry:
     assert got.value["content"] == "Ana is no longer afraid of spiders"
     # 9 initial, +1 created, -1 deleted, -2 +1 merged, -1 + parts split
     count = 9 + 1 - 1 - 1 - 1 + len(split.value)
-    stats = registry.stats("t1")
+    stats = registry.at("t1").stats()
     assert (stats["count"], stats["count_initial"], stats["mutations"]) == (count, 9, 5)
     assert stats["types"] == {"episodic": count}
-    assert len(registry.list_memories("t1")) == count
+    assert len(registry.at("t1").list_memories()) == count
 
 
 def test_u21_open_is_idempotent(registry: BankRegistry) -> None:
     registry.open("t1", "conv-a")
-    registry.run("t1", [Operation("delete", {"memory_id": "m1"})])
+    run(registry, "t1", [Operation("delete", {"memory_id": "m1"})])
     assert registry.open("t1", "conv-a") == {"count": 8, "created": False}
     assert "m1" not in contents(registry, "t1")
     with pytest.raises(FieldError, match="'conv-a', on which 't1' is open"):
@@ -65,12 +77,12 @@ def test_u21_open_is_idempotent(registry: BankRegistry) -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda registry: registry.run("tpyo", [Operation("search", {"query": "x"})]),
-        lambda registry: registry.stats("tpyo"),
-        lambda registry: registry.list_memories("tpyo"),
-        lambda registry: registry.initial_snapshot("tpyo"),
-        lambda registry: registry.final_state("tpyo"),
-        lambda registry: registry.evaluate("tpyo", "Who?"),
+        lambda registry: run(registry, "tpyo", [Operation("search", {"query": "x"})]),
+        lambda registry: registry.at("tpyo").stats(),
+        lambda registry: registry.at("tpyo").list_memories(),
+        lambda registry: registry.at("tpyo").initial_snapshot(),
+        lambda registry: registry.at("tpyo").final_state(),
+        lambda registry: evaluate(registry, "tpyo", "Who?"),
         lambda registry: registry.close("tpyo"),
     ],
 )
@@ -88,7 +100,8 @@ def test_u21_a_namespace_is_opened_before_it_is_used(
 
 def test_u21_a_bad_operation_is_data_and_the_others_go_on(registry: BankRegistry) -> None:
     registry.open("t1", "conv-b")
-    first, bad, last = registry.run(
+    first, bad, last = run(
+        registry,
         "t1",
         [
             Operation("create", {"content": "Ben has a sister"}),
@@ -98,18 +111,20 @@ def test_u21_a_bad_operation_is_data_and_the_others_go_on(registry: BankRegistry
     )
     assert bad.value is None
     assert "m77" in bad.error
+    assert bad.refusal is Refusal.UNKNOWN_MEMORY
     assert (first.error, last.error) == ("", "")
+    assert (first.refusal, last.refusal) == (None, None)
     assert list(contents(registry, "t1")) == ["m1", "m2", first.value["id"], last.value["id"]]
 
 
 def test_u21_a_final_state_replays_to_its_digest(registry: BankRegistry, memories_dir: Path) -> None:
     registry.open("t1", "conv-a")
-    registry.run("t1", [Operation("delete", {"memory_id": "m4"}), Operation("create", {"content": "New"})])
-    final = registry.final_state("t1")
+    run(registry, "t1", [Operation("delete", {"memory_id": "m4"}), Operation("create", {"content": "New"})])
+    final = registry.at("t1").final_state()
     base = MemoryBank.from_memories(read_memories(memories_dir / "conv-a.jsonl"), HashingEmbedder())
     journal: Any = final["journal"]
     assert MemoryBank.replay(base, [Operation.from_json(record) for record in journal]).digest() == final["digest"]
-    assert final["memories"] == registry.list_memories("t1")
+    assert final["memories"] == registry.at("t1").list_memories()
 
 
 def random_edits(rng: random.Random, known: dict[str, str]) -> Iterator[Operation]:
@@ -143,33 +158,33 @@ def test_u19_a_thousand_interleaved_operations_of_two_trajectories_stay_apart(re
         registry.open(namespace, "conv-a")
     for _ in range(1000):
         namespace = rng.choice(["left", "right"])
-        (outcome,) = registry.run(namespace, [next(edits[namespace])])
+        (outcome,) = run(registry, namespace, [next(edits[namespace])])
         assert outcome.error == ""
         if isinstance(outcome.value, list):  # a search finds what this trajectory holds, and nothing else
             assert {hit["id"]: hit["content"] for hit in outcome.value}.items() <= models[namespace].items()
     for namespace, model in models.items():
         assert contents(registry, namespace) == model
-        assert [memory["content"] for memory in registry.initial_snapshot(namespace)] == CONTENTS_A
+        assert [memory["content"] for memory in registry.at(namespace).initial_snapshot()] == CONTENTS_A
     assert models["left"] != models["right"]
 
 
 def test_u22_the_initial_snapshot_outlives_edits_and_counts_agree(registry: BankRegistry) -> None:
     registry.open("t1", "conv-a")
-    before = registry.initial_snapshot("t1")
-    registry.run("t1", [Operation("delete", {"memory_id": f"m{n}"}) for n in range(1, 5)])
-    assert registry.initial_snapshot("t1") == before
-    states = registry.evaluate("t1", "Is Ana afraid of spiders?")
+    before = registry.at("t1").initial_snapshot()
+    run(registry, "t1", [Operation("delete", {"memory_id": f"m{n}"}) for n in range(1, 5)])
+    assert registry.at("t1").initial_snapshot() == before
+    states = evaluate(registry, "t1", "Is Ana afraid of spiders?")
     assert (states["before"]["count"], states["after"]["count"]) == (9, 5)
-    assert registry.stats("t1")["count"] == states["after"]["count"] == len(registry.list_memories("t1"))
+    assert registry.at("t1").stats()["count"] == states["after"]["count"] == len(registry.at("t1").list_memories())
 
 
 def test_u22_evaluate_reads_what_the_reward_reads_of_a_bank(registry: BankRegistry, memories_dir: Path) -> None:
     edits = [Operation("delete", {"memory_id": "m9"}), Operation("create", {"content": "Ana likes spiders now"})]
     registry.open("t1", "conv-a")
-    registry.run("t1", edits)
+    run(registry, "t1", edits)
     base = MemoryBank.from_memories(read_memories(memories_dir / "conv-a.jsonl"), HashingEmbedder())
     edited = MemoryBank.replay(base, edits)
-    states: Any = registry.evaluate("t1", "Is Ana afraid of spiders?", top_k=3)
+    states: Any = evaluate(registry, "t1", "Is Ana afraid of spiders?", top_k=3)
     assert BankState(**states["before"]) == BankState.of(base, "Is Ana afraid of spiders?", 3)
     assert BankState(**states["after"]) == BankState.of(edited, "Is Ana afraid of spiders?", 3)
 
@@ -177,7 +192,7 @@ def test_u22_evaluate_reads_what_the_reward_reads_of_a_bank(registry: BankRegist
 def test_u23_close_frees_its_namespace_and_no_other(registry: BankRegistry) -> None:
     for namespace in ("t1", "t2", "t3"):
         registry.open(namespace, "conv-a")
-        registry.run(namespace, [Operation("create", {"content": f"written by {namespace}"})])
+        run(registry, namespace, [Operation("create", {"content": f"written by {namespace}"})])
     registry.close("t2")
     assert registry.namespaces() == ["t1", "t3"]
     assert contents(registry, "t1")["m10"] == "written by t1"
@@ -192,10 +207,10 @@ def test_u25_only_new_content_is_embedded(registry: BankRegistry, embedder: Cach
         registry.open(f"t{number}", "conv-a")
     assert embedder.computed == 9
     for number in range(50):
-        registry.run(f"t{number}", [Operation("create", {"content": "the same new fact"})])
+        run(registry, f"t{number}", [Operation("create", {"content": "the same new fact"})])
     assert embedder.computed == 9
     for number in range(50):
-        registry.evaluate(f"t{number}", "What is new?")
+        evaluate(registry, f"t{number}", "What is new?")
     assert embedder.computed == 9 + 1 + 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -208,6 +209,26 @@ def test_a_file_that_may_not_grow_keeps_what_was_acknowledged(tmp_path: Path) ->
     assert 10 < written < 1000
     assert "File too large; the bank stays as it was" in done.stderr
     assert read(tmp_path) == [{"run": n} for n in range(written)]
+
+
+def test_an_error_that_a_caller_got_is_not_logged_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(file: int, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def scenario() -> None:
+        journal = Journal(tmp_path)
+        assert list(journal.recover()) == []
+        with monkeypatch.context() as full:
+            full.setattr("memupdate.broker.journal.write_all", refuse)
+            with pytest.raises(JournalError, match="No space left"):
+                await journal.append({"run": 1})
+        await journal.close()
+
+    asyncio.run(scenario())
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_directory_that_may_not_be_written_is_an_error(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from memupdate.broker.results import Outcome
+from memupdate.broker.results import Outcome, Refusal
 from memupdate.broker.wire import decode_outcomes, decode_turn, encode_outcomes, encode_turn, new_key
 from memupdate.memory import Operation
 
@@ -22,8 +23,11 @@ def test_a_turn_and_its_outcomes_arrive_as_they_were_sent() -> None:
     assert arrived[0] == operations[0]
     assert (arrived[1].kind, arrived[1].arguments) == ("search", {"query": "q", "top_k": 3})
     assert arrived[1].key  # so that it can be sent again
-    outcomes = [Outcome({"id": "m1"}), Outcome(None, "refused")]
-    assert decode_outcomes(encode_outcomes(outcomes)) == outcomes
+    outcomes = [Outcome({"id": "m1"}), *(Outcome(None, "refused", refusal) for refusal in Refusal)]
+    decoded = decode_outcomes(encode_outcomes(outcomes))
+    assert decoded == outcomes
+    assert [type(outcome.refusal) for outcome in decoded] == [type(None), Refusal, Refusal]
+    assert json.loads(json.dumps(Refusal.UNKNOWN_MEMORY)) == Refusal.UNKNOWN_MEMORY
 
 
 def test_keys_are_unique_across_threads() -> None:

@@ -15,12 +15,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memupdate.broker import Outcome
 from memupdate.broker.results import result_record
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.memory import HashingEmbedder, Memory, MemoryBank, Operation
-from memupdate.tools import TOOLS, CallContext, TrajectoryCounts, counts_in, error_text, parse_call, result_text
+from memupdate.tools import TOOLS, CallContext, TrajectoryCounts, counts_in, error_text, load_tool
 
 CONTEXT = CallContext("conv-a-qa0-00000000-s1r0", 4)
+
+
+def parse_call(name: str, arguments: object, context: CallContext) -> Operation:
+    return load_tool(name).parse(arguments, context)
+
+
+def result_text(name: str, operation: Operation, bank: MemoryBank) -> str:
+    return load_tool(name).reply(operation, Outcome(result_record(bank.apply(operation))))
+
 
 # The acceptance table, word for word: (required, optional)
 TABLE = {
@@ -36,10 +46,10 @@ TABLE = {
 def test_the_tools_take_the_parameters_of_the_acceptance_table() -> None:
     assert {
         name: (
-            {field for field, parameter in parameters.items() if parameter.required},
-            {field for field, parameter in parameters.items() if not parameter.required},
+            {parameter.name for parameter in load_tool(name).parameters if parameter.required},
+            {parameter.name for parameter in load_tool(name).parameters if not parameter.required},
         )
-        for name, parameters in TOOLS.items()
+        for name in TOOLS
     } == TABLE
 
 
@@ -151,7 +161,7 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-FIELD_NAMES = sorted({field for parameters in TOOLS.values() for field in parameters})
+FIELD_NAMES = sorted({parameter.name for name in TOOLS for parameter in load_tool(name).parameters})
 
 
 @given(
@@ -162,7 +172,7 @@ def test_u17_any_json_is_an_operation_or_a_field_error(name: str, arguments: Any
     bank = MemoryBank.from_memories([Memory("m1", "one"), Memory("m2", "two")], HashingEmbedder(16))
     try:
         operation = parse_call(name, arguments, CONTEXT)
-        text = result_text(operation, result_record(bank.apply(operation)))
+        text = result_text(name, operation, bank)
     except MemupdateError as error:
         assert str(error)
     else:
@@ -185,7 +195,7 @@ def test_results_are_the_agreed_texts() -> None:
 
     def answer(name: str, **arguments: Any) -> str:
         operation = parse_call(name, arguments, CONTEXT)
-        return result_text(operation, result_record(bank.apply(operation)))
+        return result_text(name, operation, bank)
 
     (hit,) = bank.search("Ben likes tea", top_k=1)
     assert hit.score == 1.0
@@ -199,7 +209,7 @@ def test_results_are_the_agreed_texts() -> None:
     assert answer("manage_memory", operation="create", content="Cy likes tea") == "Created [m3]."
     context = CONTEXT  # the same call again edits nothing: at-least-once delivery
     create = parse_call("manage_memory", {"operation": "create", "content": "Cy likes tea"}, context)
-    assert result_text(create, result_record(bank.apply(create))) == "Created [m3]."
+    assert result_text("manage_memory", create, bank) == "Created [m3]."
     assert len(bank) == 3
 
 
@@ -226,7 +236,7 @@ def test_edits_are_answered_with_the_ids(name: str, arguments: dict[str, Any], p
         HashingEmbedder(),
     )
     operation = parse_call(name, arguments, CONTEXT)
-    text = result_text(operation, result_record(bank.apply(operation)))
+    text = result_text(name, operation, bank)
     assert re.fullmatch(pattern, text)
 
 

@@ -15,20 +15,20 @@ from verl.tools.tool_registry import initialize_tools_from_config
 
 from memupdate.broker import MemoryStoreManager, UnknownNamespaceError
 from memupdate.errors import FieldError
-from memupdate.tools import TOOLS, DeleteMemoryTool, ManageMemoryTool, MemoryTool, SearchMemoryTool
+from memupdate.tools import TOOLS, DeleteMemoryTool, ManageMemoryTool, MemoryTool, SearchMemoryTool, load_tool
 
 TOOL_FILE = Path(__file__).resolve().parents[3] / "configs" / "tool_config" / "memory_tools.yaml"
 
 
 def schema_of(tool: str, **changes: Any) -> OpenAIFunctionToolSchema:
-    parameters = TOOLS[tool]
+    parameters = load_tool(tool).parameters
     function: dict[str, Any] = {
         "name": tool,
         "description": tool,
         "parameters": {
             "type": "object",
-            "properties": {field: {"type": "string"} for field in parameters},
-            "required": [field for field, parameter in parameters.items() if parameter.required],
+            "properties": {parameter.name: {"type": "string"} for parameter in parameters},
+            "required": [parameter.name for parameter in parameters if parameter.required],
         },
     }
     return OpenAIFunctionToolSchema.model_validate({"type": "function", "function": function | changes})
@@ -131,8 +131,9 @@ def test_verl_loads_the_six_tools_from_the_tool_file() -> None:
     assert [tool.name for tool in tools] == list(TOOLS)
     for tool in tools:
         shown = tool.tool_schema.function.parameters
-        assert set(shown.properties) == set(TOOLS[tool.name])
-        assert set(shown.required) == {field for field, parameter in TOOLS[tool.name].items() if parameter.required}
-        for field, parameter in TOOLS[tool.name].items():
-            assert shown.properties[field].type == {"strings": "array"}.get(parameter.kind, parameter.kind)
-            assert tuple(shown.properties[field].enum or ()) == parameter.choices
+        parameters = load_tool(tool.name).parameters
+        assert list(shown.properties) == [parameter.name for parameter in parameters]
+        assert shown.required == [parameter.name for parameter in parameters if parameter.required]
+        for parameter in parameters:
+            assert shown.properties[parameter.name].type == {"strings": "array"}.get(parameter.kind, parameter.kind)
+            assert tuple(shown.properties[parameter.name].enum or ()) == parameter.choices

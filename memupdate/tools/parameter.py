@@ -1,0 +1,84 @@
+"""One parameter of a tool: what the model reads of it, and which values it takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from memupdate.memory import JSON, MEMORY_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a tool.
+
+    Attributes:
+        name: what a call names it.
+        kind: ``string``, ``integer``, ``number``, ``object`` or ``strings`` (a list of strings).
+        description: what the model reads about it.
+        required: whether every call must give it.
+        choices: the values that a string may have; empty allows any.
+        least: the smallest number, or the fewest strings; None for no limit.
+        most: the largest number, or the most strings; None for no limit.
+    """
+
+    name: str
+    kind: str
+    description: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def allowed(self) -> str:
+        """The values that are allowed, in words."""
+        if self.choices:
+            return ", ".join(self.choices)
+        limits = ""
+        if self.least is not None:
+            limits = f" from {self.least:g}" if self.most is None else f" from {self.least:g} to {self.most:g}"
+        if self.kind == "strings":
+            return f"a list of{limits.replace(' from', '')} strings"
+        return {
+            "string": "a string",
+            "integer": f"a whole number{limits}",
+            "number": f"a number{limits}",
+            "object": "a JSON object",
+        }[self.kind]
+
+    @property
+    def schema(self) -> dict[str, JSON]:
+        """The parameter as JSON Schema. Limits of numbers are not in it: the description tells the model of them."""
+        schema: dict[str, JSON] = {"type": "array" if self.kind == "strings" else self.kind}
+        if self.kind == "strings":
+            schema["items"] = {"type": "string"}
+        if self.choices:
+            schema["enum"] = list(self.choices)
+        return {**schema, "description": self.description}
+
+    def accepts(self, value: object) -> bool:
+        """Whether ``value`` has the right kind and is within the limits."""
+        match self.kind:
+            case "string":
+                return isinstance(value, str) and (not self.choices or value in self.choices)
+            case "integer":
+                return isinstance(value, int) and not isinstance(value, bool) and self._within(value)
+            case "number":
+                return (
+                    isinstance(value, int | float)
+                    and not isinstance(value, bool)
+                    and math.isfinite(value)
+                    and self._within(value)
+                )
+            case "object":
+                return isinstance(value, dict)
+        return isinstance(value, list) and self._within(len(value)) and all(isinstance(item, str) for item in value)
+
+    def _within(self, value: float) -> bool:
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+
+def memory_type(description: str) -> Parameter:
+    """Returns the optional parameter that names a type of memory."""
+    return Parameter("memory_type", "string", description, choices=tuple(MEMORY_TYPES))

@@ -1,0 +1,49 @@
+"""The table of tools: what a model may call, by name."""
+
+from __future__ import annotations
+
+import functools
+
+from memupdate.errors import FieldError
+from memupdate.tables import Table
+from memupdate.tools.tool import Tool
+
+TOOLS: Table[type[Tool]] = Table(
+    "memupdate.tools",
+    "tool",
+    {
+        "search_memory": "memupdate.tools.search:SearchMemory",
+        "manage_memory": "memupdate.tools.manage:ManageMemory",
+        "delete_memory": "memupdate.tools.delete:DeleteMemory",
+        "sample_memory": "memupdate.tools.sample:SampleMemory",
+        "merge_memory": "memupdate.tools.merge:MergeMemory",
+        "split_memory": "memupdate.tools.split:SplitMemory",
+    },
+)
+
+
+@functools.cache
+def tool_names() -> tuple[str, ...]:
+    """Returns the names of the table. They are read once: to look for installed packages takes many milliseconds."""
+    return tuple(TOOLS)
+
+
+@functools.cache
+def load_tool(name: str) -> Tool:
+    """Returns the tool of this name, which is made once.
+
+    Raises:
+        FieldError: the table has no such tool, or what it names is not a tool of this name.
+        ImportError: the tool needs a package that is not installed.
+    """
+    if name not in tool_names():
+        raise FieldError("tool", name, ", ".join(tool_names()))
+    found: object = TOOLS.load(name)
+    if not (isinstance(found, type) and issubclass(found, Tool) and found.name == name):
+        raise FieldError(f"entry {name!r} of {TOOLS.group}", TOOLS[name], f"a Tool class whose name is {name!r}")
+    return found()
+
+
+def verl_class_name(name: str) -> str:
+    """Returns the name of a tool's class for verl, ``SearchMemoryTool`` for ``search_memory``."""
+    return "".join(word.capitalize() for word in name.split("_")) + "Tool"
