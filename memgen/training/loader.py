@@ -1,4 +1,4 @@
-"""The order of training: which streams a step sees, as a function of seed and step alone."""
+"""The order of training: which rows a step sees, as a function of seed and step alone."""
 
 from __future__ import annotations
 

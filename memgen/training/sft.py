@@ -16,8 +16,8 @@ from memgen.training.loader import StepLoader
 from memupdate.platform.sft import process_group
 
 
-class WeaverSFTTrainer(SFTTrainer):
-    """Stock but for the engine's key, which verl fixes, the order of training, and ``model/`` at the end."""
+class LatentSFTTrainer(SFTTrainer):
+    """verl's own trainer with another engine, a repeatable order of training, and an export of the model at the end."""
 
     def _build_engine(self) -> None:
         self.loss_fn = partial(sft_loss, config=None)  # type: ignore[arg-type]  # as verl's own trainer does
@@ -56,7 +56,7 @@ class WeaverSFTTrainer(SFTTrainer):
 def run(config: DictConfig) -> None:
     """Trains as configured."""
     with process_group():
-        WeaverSFTTrainer(config=config).fit()
+        LatentSFTTrainer(config=config).fit()
 
 
 if __name__ == "__main__":

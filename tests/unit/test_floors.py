@@ -64,9 +64,9 @@ def test_engines_are_touched_in_their_rooms_only(room: str) -> None:
 
 # What memgen's ground floor may import of this project and of the field. memupdate gives its errors alone.
 GROUND = {
-    "stream": {"memgen.stream", "memupdate.errors", "torch"},
+    "stream": {"memgen.weaver.stream", "memupdate.errors", "torch"},
     "model": {
-        *("memgen.stream", "memgen.model", "memupdate.errors"),
+        *("memgen.weaver.stream", "memgen.weaver", "memupdate.errors"),
         *("torch", "transformers", "peft", "safetensors", "huggingface_hub"),
     },
 }
@@ -90,16 +90,16 @@ def test_sglang_is_imported_by_the_served_classes_only() -> None:
 
 # What memgen's other rooms and files may import of this project.
 UPPER = {
-    "data": {"memgen.data", "memgen.stream", "memupdate.errors"},
+    "data": {"memgen.data", "memgen.weaver.stream", "memupdate.errors"},
     "tasks": {"memgen.tasks", "memupdate.errors"},
     "settings": {"memgen.settings", "memgen.tasks", "memupdate.errors"},
-    "serving": {"memgen.serving", "memgen.model", "memgen.stream", "memupdate.errors"},
+    "serving": {"memgen.serving", "memgen.weaver", "memgen.weaver.stream", "memupdate.errors"},
     "training": {
         *("memgen.training", "memgen.serving", "memgen.settings", "memgen.tasks"),
-        *("memgen.data", "memgen.model", "memgen.stream", "memupdate"),
+        *("memgen.data", "memgen.weaver", "memgen.weaver.stream", "memupdate"),
     },
     "runner.py": {
-        *("memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memgen.tasks"),
+        *("memgen.training", "memgen.settings", "memgen.data", "memgen.weaver", "memgen.weaver.stream", "memgen.tasks"),
         "memupdate",
     },
     "cli.py": {"memgen.runner", "memgen.settings", "memupdate.errors"},
