@@ -1,7 +1,7 @@
 """The sections of a run's settings, with their defaults.
 
-A latent method brings its own ``model`` section, and may extend ``run.grpo``: see :mod:`memgen.methods`. The rest is the
-same for all methods.
+A latent method brings its own ``model`` section, and may extend ``run.grpo`` (see :mod:`memgen.methods`). The rest is
+the same for all methods.
 """
 
 from __future__ import annotations

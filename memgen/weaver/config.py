@@ -15,9 +15,9 @@ from transformers import AutoConfig, PreTrainedConfig
 from memgen.base.adapters import LoraSettings
 from memgen.base.decoder import check_supported
 from memgen.weaver.gate import MODES
+from memgen.weaver.kinds import TRIGGERS, WEAVERS
 from memgen.weaver.stream import DelimiterTable, ReservedIds, StreamRules
-from memgen.weaver.triggers import TRIGGERS
-from memgen.weaver.weavers import WEAVERS
+from memupdate.checks import check_choice
 from memupdate.errors import FieldError
 
 # The parts that can be trained.
@@ -112,21 +112,19 @@ class MemGenConfig(PreTrainedConfig):
         return set(get_annotations(cls)) - {"sub_configs"}
 
     def _check(self) -> None:
-        for field, value, allowed in (
-            ("weaver", self.weaver, WEAVERS),
-            ("trigger", self.trigger, TRIGGERS),
-            ("mode", self.mode, MODES),
-        ):
-            if value not in allowed:
-                raise FieldError(field, value, ", ".join(allowed))
+        check_choice("weaver", self.weaver, WEAVERS)
+        check_choice("trigger", self.trigger, TRIGGERS)
+        check_choice("mode", self.mode, MODES)
         if not set(self.trainable) <= set(COMPONENTS):
             raise FieldError("trainable", self.trainable, f"some of {', '.join(COMPONENTS)}")
         if not self.temperature > 0:
             raise FieldError("temperature", self.temperature, "a number above 0 (generation alone can be greedy)")
-        if self.weaver == "shared" and self.weaver_config is not None:
-            raise FieldError("weaver_config", "a model of its own", "None: weaver 'shared' is the reasoner's own")
-        if self.trigger == "head" and self.trigger_config is not None:
-            raise FieldError("trigger_config", "a model of its own", "None: trigger 'head' reads the reasoner's states")
+        if self.weaver_config is not None and not WEAVERS[self.weaver].may_own_decoder:
+            allowed = f"None: weaver {self.weaver!r} is the reasoner's own"
+            raise FieldError("weaver_config", "a model of its own", allowed)
+        if self.trigger_config is not None and not TRIGGERS[self.trigger].may_own_decoder:
+            allowed = f"None: trigger {self.trigger!r} reads the reasoner's states"
+            raise FieldError("trigger_config", "a model of its own", allowed)
         for name in self.sub_configs:
             if getattr(self, name) is not None:
                 check_supported(getattr(self, name), name)

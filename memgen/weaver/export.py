@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from memgen.base.adapters import adapted_layers
-from memgen.weaver import weavers as weaver_module
 from memgen.weaver.modeling import MemGenModel
+from memgen.weaver.shared_weaver import SharedWeaver
 from memgen.weaver.stream import INFERENCE, PROMPT
+from memgen.weaver.triggers import HeadTrigger
 from memupdate.errors import FieldError
 
 # Names of the tensors that are not the base model's.
@@ -40,7 +41,7 @@ def export_for_sglang(model: MemGenModel, folder: str | Path) -> None:
             no class of.
     """
     config = model.config
-    if (config.weaver, config.trigger) != ("shared", "head"):
+    if not (isinstance(model.weaver, SharedWeaver) and isinstance(model.trigger, HeadTrigger)):
         raise FieldError("weaver, trigger", (config.weaver, config.trigger), "shared, head: what SGLang can serve")
     if config.separator_ids:
         raise FieldError("separator_ids", len(config.separator_ids), "none: SGLang asks by the last id alone")
@@ -83,10 +84,10 @@ def latent_tensors(model: MemGenModel) -> dict[str, torch.Tensor]:
         "trigger.weight": head.weight[1] - head.weight[0],
         "trigger.bias": head.bias[1:] - head.bias[:1],
     }
-    for path, layer in adapted_layers(model.reasoner.model, weaver_module.ADAPTER).items():
+    for path, layer in adapted_layers(model.reasoner.model, weaver.adapter).items():
         _, index, *_, projection = path.split(".")
-        down, up = layer.matrices(weaver_module.ADAPTER)
-        settings = layer.settings[weaver_module.ADAPTER]
+        down, up = layer.matrices(weaver.adapter)
+        settings = layer.settings[weaver.adapter]
         tensors[f"{index}.{projection[0]}.A"] = down
         tensors[f"{index}.{projection[0]}.B"] = up * (settings.alpha / settings.rank)
     return tensors

@@ -18,8 +18,6 @@ from torch import nn
 
 from memgen.base.decoder import Decoder
 from memgen.base.packed import PackedDecoder, Span
-from memgen.weaver import triggers as trigger_module
-from memgen.weaver import weavers as weaver_module
 from memgen.weaver.stream import StreamRules
 from memgen.weaver.triggers import MemGenTrigger
 from memgen.weaver.weavers import MemGenWeaver
@@ -91,9 +89,9 @@ class Lanes:
             decides: whether the trigger is asked.
         """
         self.reasoner, self.head, self.weaver, self.trigger, self.rules = reasoner, head, weaver, trigger, rules
-        self.weaver_has_cache = weaver.kind == "paper" and weaves
-        self.trigger_has_cache = trigger.kind == "paper" and decides
-        self.reads_head = trigger.kind == "head" and decides
+        self.weaver_has_cache = weaver.has_cache and weaves
+        self.trigger_has_cache = trigger.has_cache and decides
+        self.reads_head = decides and not trigger.has_cache
         self.positions = {"reasoner": 0, "weaver": 0, "trigger": 0}
 
     def reserve(self, rows: int, capacity: int) -> None:
@@ -184,13 +182,13 @@ class Lanes:
         queries_KH = self.weaver.queries(row.weaving)
         if not self.weaver_has_cache:
             self.positions["weaver"] += len(queries_KH)
-            span = Span(self._lane["reasoner"][1], place, row.reasoner_length, queries_KH, weaver_module.ADAPTER)
+            span = Span(self._lane["reasoner"][1], place, row.reasoner_length, queries_KH, self.weaver.adapter)
             return "reasoner", span
         unread = self._embed(row.unread_ids)
         if row.unread_latents is not None:
             unread = torch.cat([row.unread_latents, unread])
         x_NH = torch.cat([self.weaver.context(unread), queries_KH])
-        span = Span(self._lane["weaver"][1], place, row.weaver_length, x_NH, weaver_module.ADAPTER)
+        span = Span(self._lane["weaver"][1], place, row.weaver_length, x_NH, self.weaver.adapter)
         self.positions["weaver"] += len(x_NH)
         # The queries' slots are overwritten by what comes next.
         row.weaver_length += len(unread)
@@ -200,7 +198,7 @@ class Lanes:
     def _trigger_span(self, row: LaneRow, place: int) -> tuple[str, Span]:
         """The text that the trigger has not read yet."""
         x_NH = self.trigger.decoder.embed_tokens(self._ids(row.unheard_ids))
-        span = Span(self._lane["trigger"][1], place, row.trigger_length, x_NH, trigger_module.ADAPTER)
+        span = Span(self._lane["trigger"][1], place, row.trigger_length, x_NH, self.trigger.adapter)
         row.trigger_length += len(x_NH)
         self.positions["trigger"] += len(x_NH)
         row.unheard_ids = []

@@ -19,18 +19,17 @@ from memgen.base.decoder import Decoder
 from memgen.base.packed import ATTENTION
 from memgen.base.prompts import find_prompts, turn_of, unpack
 from memgen.base.sampling import SamplingSettings
-from memgen.weaver import triggers as trigger_module
-from memgen.weaver import weavers as weaver_module
 from memgen.weaver.config import COMPONENTS, MemGenConfig
 from memgen.weaver.gate import gate_logits
 from memgen.weaver.generated import GeneratedBatch, OnIds
 from memgen.weaver.generation import Generation
+from memgen.weaver.kinds import TRIGGERS, WEAVERS
 from memgen.weaver.lanes import Lanes
 from memgen.weaver.prompts import check_stream_prompts
 from memgen.weaver.sampler import Sampler
 from memgen.weaver.stream import StreamPlan
 from memgen.weaver.stream.rules import IdTables
-from memgen.weaver.teacher_forcing import agreed_steps, stream_hidden, trigger_logits
+from memgen.weaver.teacher_forcing import agreed_steps, stream_hidden
 from memgen.weaver.triggers import MemGenTrigger
 from memgen.weaver.weavers import MemGenWeaver
 from memupdate.errors import FieldError
@@ -74,13 +73,10 @@ class MemGenForCausalLM(PreTrainedModel):
         if config.trigger_config is not None:
             trigger_decoder = trigger_decoder or AutoModel.from_config(config.trigger_config)
         decoder = self.reasoner.model
-        self.weaver = MemGenWeaver(
-            config.weaver, len(config.prompt_ids), len(config.inference_ids), decoder, weaver_decoder
-        )
-        self.trigger = MemGenTrigger(config.trigger, decoder, trigger_decoder)
-        add_adapter(self.weaver.decoder, weaver_module.ADAPTER, config.lora("weaver"))
-        if config.trigger == "paper":
-            add_adapter(self.trigger.decoder, trigger_module.ADAPTER, config.lora("trigger"))
+        self.weaver = WEAVERS[config.weaver](len(config.prompt_ids), len(config.inference_ids), decoder, weaver_decoder)
+        self.trigger = TRIGGERS[config.trigger](decoder, trigger_decoder)
+        for name, _, adapted in self._adapters():
+            add_adapter(adapted, name, config.lora(name))
         for base in {self.reasoner.model, self.weaver.decoder, self.trigger.decoder}:
             base.config._attn_implementation = ATTENTION
         self.rules = config.rules()
@@ -194,7 +190,7 @@ class MemGenForCausalLM(PreTrainedModel):
         hidden_BLD = self._hidden(plan, checkpointing)
         trigger_BL = hidden_BLD.new_zeros(ids_BL.shape)
         if self.config.mode == "learned":
-            trigger_BL = trigger_logits(self.trigger, plan, hidden_BLD, checkpointing)
+            trigger_BL = self.trigger.stream_logits(plan, hidden_BLD, checkpointing)
             # In the graph also where nothing is asked: every rank's backward runs the same layers.
             hidden_BLD = hidden_BLD + (trigger_BL.sum() * 0.0).to(hidden_BLD.dtype)
         fields = (hidden_BLD, trigger_BL, plan.asked_BL, plan.forced_BL)
@@ -318,12 +314,15 @@ class MemGenForCausalLM(PreTrainedModel):
 
     def _adapters(self) -> list[tuple[str, str, Decoder]]:
         """Name of each adapter, prefix of its decoder's parameters, and the decoder."""
-        weaver_prefix = "reasoner.model." if self.weaver.own_decoder is None else "weaver.own_decoder."
-        found: list[tuple[str, str, Decoder]] = [(weaver_module.ADAPTER, weaver_prefix, self.weaver.decoder)]
-        if self.trigger.kind == "paper":
-            prefix = "reasoner.model." if self.trigger.own_decoder is None else "trigger.own_decoder."
-            found.append((trigger_module.ADAPTER, prefix, self.trigger.decoder))
-        return found
+        parts: tuple[tuple[str, MemGenWeaver | MemGenTrigger], ...] = (
+            ("weaver", self.weaver),
+            ("trigger", self.trigger),
+        )
+        return [
+            (part.adapter, "reasoner.model." if part.own_decoder is None else f"{name}.own_decoder.", part.decoder)
+            for name, part in parts
+            if part.adapter is not None
+        ]
 
     def save_pretrained(  # type: ignore[override]
         self, save_directory: str | Path, state_dict: dict[str, torch.Tensor] | None = None, **kwargs: Any
