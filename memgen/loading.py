@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTr
 from memgen.base.causal_lm import read_causal_lm
 from memgen.methods import method_of, method_of_checkpoint
 from memgen.sections import Settings
+from memgen.state import read_state
 from memupdate.errors import FieldError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -40,12 +41,13 @@ def load_model(settings: Settings) -> tuple[PreTrainedModel, PreTrainedTokenizer
 
 
 def ready_model(settings: Settings) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Returns the same, ready to generate: on the run's device, in its dtype, and without dropout."""
+    """Returns the same, ready to generate: on the run's device, in its dtype, without dropout, and with its state."""
     model, tokenizer = load_model(settings)
     run = settings.run
     if run.device == "cpu":
         torch.set_num_threads(run.threads)
-    model = model.to(device=torch.device(run.device), dtype=DTYPES[run.dtype])
+    model = model.to(device=torch.device(run.device), dtype=DTYPES[run.dtype])  # type: ignore[call-arg]  # wrapped
+    read_state(settings, model)
     return model.eval(), tokenizer
 
 

@@ -81,12 +81,14 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
         grpo: the ``run.grpo`` section.
         stages: what can be trained: stage -> components that it trains. The first stage is the default.
         penalty_name: what the trainer's metrics call the penalties, where the method takes any.
+        keeps_state: whether a model keeps anything between turns.
     """
 
     settings: type[SettingsT]
     grpo: type[Grpo] = Grpo
     stages: Mapping[str, Sequence[str]]
     penalty_name: str = "penalty"
+    keeps_state: bool = False
 
     # -- settings and model
 
@@ -253,6 +255,18 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
             seeds: each row's seed.
             on_ids: called with a row's index and the ids its response grows by, as they come.
         """
+
+    def state(self, model: ModelT) -> dict[str, torch.Tensor]:
+        """Returns what the model keeps between turns; by default nothing. Weights are no part of it."""
+        return {}
+
+    def set_state(self, model: ModelT, state: Mapping[str, torch.Tensor]) -> None:
+        """Gives a model a state of :meth:`state`.
+
+        Raises:
+            FieldError: the state is of another model.
+        """
+        raise FieldError("state", sorted(state), f"none: {model.config.model_type} keeps nothing between turns")
 
     def summary(self, counts: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Returns what an evaluation reports of its answers' counts; by default the mean of ``latents``."""

@@ -15,6 +15,7 @@ from memgen.loading import check_max_length, initial_model, load_model, ready_mo
 from memgen.methods import method_of
 from memgen.run_folder import begin, is_begun
 from memgen.sections import Settings
+from memgen.state import write_state
 
 
 class MemGenRunner:
@@ -89,7 +90,10 @@ class MemGenRunner:
             Example(({"role": "user", "content": text}, {"role": "assistant", "content": ""}), "prompt")
             for text in prompts
         ]
-        return [row for row, _ in answers(self.settings, *ready_model(self.settings), examples)]
+        model, tokenizer = ready_model(self.settings)
+        found = [row for row, _ in answers(self.settings, model, tokenizer, examples)]
+        write_state(self.settings, model)
+        return found
 
     def evaluate(self) -> dict[str, float]:
         """Answers the test file's examples: ``evaluation-VARIANT/examples.jsonl`` and ``summary.json`` in the folder.

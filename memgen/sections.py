@@ -140,13 +140,22 @@ class Grpo:
 
 @dataclass
 class Generation:
-    """How ``evaluate`` and ``generate`` answer: see :class:`memgen.base.sampling.SamplingSettings`."""
+    """How ``evaluate`` and ``generate`` answer.
+
+    Attributes:
+        max_new_tokens: text ids of an answer; latents come on top.
+        temperature, top_k, top_p: see :class:`memgen.base.sampling.SamplingSettings`.
+        batch_size: answers that are generated together.
+        state: a safetensors file of what the model keeps between turns, for methods that keep any. It is read before
+            the first answer, and ``generate`` writes it after the last.
+    """
 
     max_new_tokens: int = 512
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
     batch_size: int = 8
+    state: str | None = None
 
 
 @dataclass

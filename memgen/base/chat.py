@@ -16,11 +16,11 @@ Message = Mapping[str, str]
 
 
 class Turn(NamedTuple):
-    """One turn of the assistant: ids of the prompt before it, ids of the response, and its index, 0-based."""
+    """One turn of the assistant: ids of the prompt before it, ids of the response, and its number, 0-based."""
 
     prompt: tuple[int, ...]
     response: tuple[int, ...]
-    index: int
+    number: int
 
 
 def generation_prefix(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -50,6 +50,9 @@ def check(settings: Settings) -> None:
     _check_values(settings)
     check_choice("run.stage", settings.run.stage, method.stages)
     _check_needed(settings)
+    if settings.run.generation.state is not None and not method.keeps_state:
+        allowed = f"null: {settings.model.method} keeps nothing between turns"
+        raise FieldError("run.generation.state", settings.run.generation.state, allowed)
     if settings.run.mode == "train" and settings.run.method == "grpo":
         _check_groups(settings.run)
     method.check(settings.model, settings.run)

@@ -11,7 +11,7 @@ from verl.trainer.sft_trainer import SFTTrainer
 from verl.workers.engine_workers import TrainingWorker, TrainingWorkerConfig
 from verl.workers.utils.losses import sft_loss
 
-from memgen.training.engine import ENGINE
+from memgen.training.engine import ENGINE, LatentEngine
 from memgen.training.loader import StepLoader
 from memupdate.platform.sft import process_group
 
@@ -50,6 +50,7 @@ class LatentSFTTrainer(SFTTrainer):
         # verl would train a step more where the last one is not the end of an epoch
         if self.resume_global_step < self.total_training_steps:
             super().fit()
+        assert isinstance(self.engine, LatentEngine)
         self.engine.export(Path(self.config.trainer.default_local_dir).parent / "model")
 
 

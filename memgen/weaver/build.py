@@ -93,7 +93,8 @@ def build_memgen(
         tokenizer_digest=tokenizer_digest(tokenizer),
     )
     model = MemGenModel(config, reasoner, _decoder(weaver_base), _decoder(trigger_base))
-    return model.to(device=reasoner.device, dtype=reasoner.dtype)  # type: ignore[call-arg]  # wrapped by Hugging Face
+    built: MemGenModel = model.to(device=reasoner.device, dtype=reasoner.dtype)  # type: ignore[call-arg]  # wrapped
+    return built
 
 
 def build_from_settings(

@@ -79,8 +79,8 @@ class MemGenConfig(PreTrainedConfig):
     max_inference_aug_num: int = 5
     generation_prefix_ids: list[int] | tuple[int, ...] = ()
     temperature: float | int = 1.0
-    weaver_lora: dict | None = None
-    trigger_lora: dict | None = None
+    weaver_lora: dict[str, Any] | None = None
+    trigger_lora: dict[str, Any] | None = None
     trainable: list[str] | tuple[str, ...] = COMPONENTS
     tokenizer_digest: str = ""
     tie_word_embeddings: bool = False
@@ -174,7 +174,7 @@ class MemGenConfig(PreTrainedConfig):
         return min(int(config.max_position_embeddings) for config in given if config is not None)
 
 
-def _lora(field: str, given: dict | None) -> LoraSettings:
+def _lora(field: str, given: dict[str, Any] | None) -> LoraSettings:
     """Settings from a dictionary, the defaults from None."""
     given = given or {}
     unknown = set(given) - set(LoraSettings.__dataclass_fields__)

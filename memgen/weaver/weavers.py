@@ -65,9 +65,12 @@ class MemGenWeaver(nn.Module, ABC):
 
     def queries(self, kind: int) -> torch.Tensor:
         """Returns the queries (K, H) of a block of ``kind``."""
+        queries: torch.Tensor
         if kind == PROMPT:
-            return self.prompt_norm(self.prompt_queries) * self.prompt_scale
-        return self.inference_norm(self.inference_queries) * self.inference_scale
+            queries = self.prompt_norm(self.prompt_queries) * self.prompt_scale
+        else:
+            queries = self.inference_norm(self.inference_queries) * self.inference_scale
+        return queries
 
     def queries_of(self, kind_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns queries for a batch of rows, K being the longer of the two blocks.
