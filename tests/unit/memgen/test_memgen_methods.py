@@ -22,9 +22,10 @@ from memgen.runner import MemGenRunner
 from memgen.settings import Settings, read_settings
 from memupdate.errors import FieldError
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tests" / "extending"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "extending"))
 from installed_method import install
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
