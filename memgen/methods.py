@@ -35,7 +35,7 @@ SettingsT = TypeVar("SettingsT", bound=ModelSettings)
 ConfigT = TypeVar("ConfigT", bound="PreTrainedConfig")
 ModelT = TypeVar("ModelT", bound="PreTrainedModel")
 
-# Called with a row's index and the ids that its response just grew by.
+# Called with a row's index and the ids that its response just grew by; latents that belong together come together.
 OnIds = Callable[[int, list[int]], None]
 
 

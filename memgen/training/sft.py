@@ -8,7 +8,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from verl.trainer.sft_trainer import SFTTrainer
-from verl.workers.engine_workers import TrainingWorker, TrainingWorkerConfig
+from verl.workers.config import TrainingWorkerConfig
+from verl.workers.engine_workers import TrainingWorker
 from verl.workers.utils.losses import sft_loss
 
 from memgen.training.engine import ENGINE, LatentEngine

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 # Values of a decision mask.
 NOT_ASKED, SKIPPED, INSERTED = -100, 0, 1
-
-# Called with a row's index and the ids that its response just grew by (a block comes whole).
-OnIds = Callable[[int, list[int]], None]
 
 
 @dataclass
@@ -40,12 +36,12 @@ class Generated:
 
     @property
     def blocks(self) -> int:
-        """Blocks inserted."""
+        """How many blocks were inserted."""
         return self.decisions.count(INSERTED)
 
     @property
     def asked(self) -> int:
-        """Times the trigger was asked."""
+        """How often the trigger was asked."""
         return len(self.decisions) - self.decisions.count(NOT_ASKED)
 
 

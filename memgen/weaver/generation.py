@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from memgen.weaver.generated import INSERTED, NOT_ASKED, SKIPPED, Generated, GeneratedBatch, OnIds
+from memgen.methods import OnIds
+from memgen.weaver.generated import INSERTED, NOT_ASKED, SKIPPED, Generated, GeneratedBatch
 from memgen.weaver.lanes import LaneRow, Lanes
 from memgen.weaver.sampler import Sampler
 from memgen.weaver.stream import INFERENCE, PROMPT, StreamRules

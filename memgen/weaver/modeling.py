@@ -19,9 +19,10 @@ from memgen.base.decoder import Decoder
 from memgen.base.packed import ATTENTION
 from memgen.base.prompts import find_prompts, turn_of, unpack
 from memgen.base.sampling import SamplingSettings
+from memgen.methods import OnIds
 from memgen.weaver.config import COMPONENTS, MemGenConfig
 from memgen.weaver.gate import gate_logits
-from memgen.weaver.generated import GeneratedBatch, OnIds
+from memgen.weaver.generated import GeneratedBatch
 from memgen.weaver.generation import Generation
 from memgen.weaver.kinds import TRIGGERS, WEAVERS
 from memgen.weaver.lanes import Lanes
