@@ -89,11 +89,11 @@ class LoraLinear(nn.Linear):
         nn.init.zeros_(up)
 
     def matrices(self, name: str) -> tuple[nn.Parameter, nn.Parameter]:
-        """A (rank, in) and B (out, rank) of an adapter."""
+        """Returns A (rank, in) and B (out, rank) of an adapter."""
         return getattr(self, f"lora_A_{name}"), getattr(self, f"lora_B_{name}")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``x`` (..., in) → (..., out), with the adapters in use on their tokens."""
+        """Maps ``x`` (..., in) to (..., out), with the adapters in use on their tokens."""
         y = F.linear(x, self.weight, self.bias)
         for name, tokens in self.active.uses:
             if name not in self.settings:
@@ -114,7 +114,7 @@ class LoraLinear(nn.Linear):
 
 
 def active_adapters(decoder: nn.Module) -> ActiveAdapters:
-    """The decoder's switch; it has one from the first time it is asked for."""
+    """Returns the decoder's switch, which is made the first time."""
     if not hasattr(decoder, "active_adapters_of_memgen"):
         decoder.active_adapters_of_memgen = ActiveAdapters()  # type: ignore[assignment]  # not a module
     active = decoder.active_adapters_of_memgen
@@ -143,7 +143,7 @@ def add_adapter(decoder: nn.Module, name: str, settings: LoraSettings) -> None:
 
 
 def adapted_layers(decoder: nn.Module, name: str) -> dict[str, LoraLinear]:
-    """Path → layer, for every layer that holds adapter ``name``."""
+    """Returns path → layer, for every layer that holds adapter ``name``."""
     return {
         path: module
         for path, module in decoder.named_modules()
@@ -152,5 +152,5 @@ def adapted_layers(decoder: nn.Module, name: str) -> dict[str, LoraLinear]:
 
 
 def is_adapter_key(key: str) -> bool:
-    """Whether a state dict's key is an adapter's."""
+    """Returns whether a state dict's key is an adapter's."""
     return ".lora_A_" in key or ".lora_B_" in key

@@ -71,7 +71,7 @@ def run_decoder(
     adapters: Sequence[AdapterUse] = (),
     checkpointing: bool = False,
 ) -> tuple[torch.Tensor, KeyValues]:
-    """All layers and the final norm.
+    """Runs all layers and the final norm.
 
     Args:
         decoder: the decoder of a Hugging Face causal LM (its ``model``).
@@ -114,7 +114,7 @@ def run_decoder(
 
 
 def append_first(past: KeyValues | None, new: KeyValues, keep: int) -> KeyValues:
-    """``past`` and the first ``keep`` of the new positions; the rest (queries of a weave) is dropped."""
+    """Returns ``past`` and behind it the first ``keep`` new positions; the rest (queries of a weave) is dropped."""
     kept = [(keys[:, :, :keep], values[:, :, :keep]) for keys, values in new]
     if past is None:
         return kept
@@ -125,7 +125,9 @@ def append_first(past: KeyValues | None, new: KeyValues, keep: int) -> KeyValues
 
 
 def causal_mask(valid_BK: torch.Tensor, queries: int) -> torch.Tensor:
-    """(B, 1, Q, K): a query sees the valid keys up to itself. An invalid query sees itself alone, so that it is finite.
+    """Returns a mask (B, 1, Q, K) in which a query sees the valid keys up to itself.
+
+    An invalid query sees itself alone, so that its state is finite.
 
     Args:
         valid_BK: real items, past and new; the last ``queries`` of them are the new ones.

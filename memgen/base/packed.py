@@ -63,7 +63,7 @@ class PackedDecoder:
         self.values: list[torch.Tensor] = []
 
     def run(self, spans: Sequence[Span]) -> list[torch.Tensor]:
-        """One pass over all spans; their keys and values are in the cache afterwards.
+        """Runs one pass over all spans. Their keys and values are in the cache afterwards.
 
         Returns:
             Last hidden states of each span, (its length, D).

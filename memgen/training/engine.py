@@ -36,7 +36,7 @@ class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
         return module
 
     def train_batch(self, data: Any, loss_function: Any) -> Any:
-        """One step, whose dropout depends on seed, step and rank alone: a resumed run repeats it.
+        """Runs one step. Its dropout depends on seed, step and rank alone, so that a resumed run repeats it.
 
         verl restores random states, but the loader of a restarted process draws from them before the first step.
         """

@@ -40,7 +40,7 @@ class LatentTrainer(PlatformTrainer):
     worker_class = LatentWorker
 
     def read_trajectories(self, batch: KVBatchMeta, split: str) -> list[LatentTrajectory]:
-        """The batch's trajectories, in order."""
+        """Returns the batch's trajectories, in order."""
         return read_latent_trajectories(batch, self.tokenizer, split, self.global_steps)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
@@ -77,7 +77,7 @@ class LatentTaskRunner(PlatformTaskRunner):
     """Trains, and exports the model at the end."""
 
     def make_trainer(self, config: DictConfig) -> LatentTrainer:
-        """The trainer of latents."""
+        """Returns the trainer of latents."""
         return LatentTrainer(config=config)
 
     def finish(self) -> None:

@@ -1,10 +1,9 @@
-"""The client of a server with latent memory: it stops where a block begins, appends the block, and goes on. The server
-is SGLang or the project's torch server.
+"""The client of a server with latent memory, which is SGLang or the project's torch server.
 
-A request ends when the server samples the first id of a block (a stop id). The client knows the rules: by
-``logit_bias`` it closes the gates that are not open (the prompt's, but at the prompt's end; the other, once the cap is
-reached), and the rest of the block's ids needs no server. What comes back is one stream, as from
-``MemGenModel.generate``.
+A request ends when the server samples the first id of a block, which is a stop id. The client appends the block and
+asks again. It knows the rules, and closes by ``logit_bias`` every gate that must not be taken: the prompt's gate
+everywhere but at the prompt's end, and the other one when the most blocks are reached. What comes back is one stream,
+as from ``MemGenModel.generate``.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class LatentClient:
         """Sets the client up.
 
         Args:
-            rules: the model's.
+            rules: the model's rules.
             mode: ``learned``, ``always`` or ``never``; it may differ from request to request.
             transport: sends one request.
         """
@@ -42,7 +41,7 @@ class LatentClient:
         stop_ids: Iterable[int] = (),
         turn: int = 0,
     ) -> Generated:
-        """One response.
+        """Generates one response.
 
         Args:
             prompt: text ids.

@@ -28,7 +28,7 @@ FROM_HUGGING_FACE = {"model_type", "name_or_path", "attn_implementation", *TOKEN
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
-    """A hash of a tokenizer's vocabulary, by which a checkpoint knows its own."""
+    """Returns a hash of a tokenizer's vocabulary, by which a checkpoint knows its own tokenizer."""
     vocabulary = json.dumps(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]), ensure_ascii=True)
     return hashlib.sha256(vocabulary.encode()).hexdigest()[:16]
 
@@ -108,7 +108,7 @@ class MemGenConfig(PreTrainedConfig):
 
     @classmethod
     def own_fields(cls) -> set[str]:
-        """Names of the fields that are not Hugging Face's."""
+        """Returns the names of the fields that are not Hugging Face's."""
         return set(get_annotations(cls)) - {"sub_configs"}
 
     def _check(self) -> None:
@@ -136,7 +136,7 @@ class MemGenConfig(PreTrainedConfig):
             raise FieldError("trigger_config.vocab_size", self.trigger_config.vocab_size, "the reasoner's vocabulary")
 
     def rules(self) -> StreamRules:
-        """The rules of this model's streams."""
+        """Returns the rules of this model's streams."""
         return StreamRules(
             reserved=ReservedIds(tuple(self.prompt_ids), tuple(self.inference_ids)),
             delimiters=DelimiterTable(
@@ -147,7 +147,7 @@ class MemGenConfig(PreTrainedConfig):
         )
 
     def lora(self, name: str) -> LoraSettings:
-        """Settings of adapter ``weaver`` or ``trigger``."""
+        """Returns the settings of adapter ``weaver`` or ``trigger``."""
         return _lora(f"{name}_lora", getattr(self, f"{name}_lora"))
 
     def check_tokenizer(self, tokenizer: Any) -> None:
@@ -164,7 +164,7 @@ class MemGenConfig(PreTrainedConfig):
 
     @property
     def vocab_size(self) -> int:
-        """The reasoner's."""
+        """The reasoner's vocabulary."""
         return int(self.text_config.vocab_size)
 
     @property

@@ -69,7 +69,7 @@ def export_for_sglang(model: MemGenModel, folder: str | Path) -> None:
 
 @torch.no_grad()
 def latent_tensors(model: MemGenModel) -> dict[str, torch.Tensor]:
-    """What the server needs beside the base model.
+    """Returns what the server needs beside the base model.
 
     Returns:
         ``queries`` (Kp + Ki, D) with norm and scale applied, the prompt block's first; ``projection.weight`` and

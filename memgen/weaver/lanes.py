@@ -65,7 +65,7 @@ class Fed(NamedTuple):
 
 
 class Lanes:
-    """Caches for the rows of a batch, which stand at places 0 to R - 1."""
+    """Caches for the rows of a batch; the rows are at places 0 to R - 1."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Lanes:
         self._lane = {role: (decoder, lanes.index(role)) for decoder, lanes in names.items() for role in lanes}
 
     def advance(self, rows: Sequence[LaneRow], deciding: Sequence[int]) -> Fed:
-        """One pass: what rows feed is read, blocks that are being woven become what their rows feed next.
+        """Runs one pass: it reads what rows feed, and the blocks that it weaves are what their rows feed next.
 
         Args:
             rows: the rows, by place.

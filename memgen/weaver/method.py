@@ -44,7 +44,7 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         settings_module.check(model, run)
 
     def register(self) -> None:
-        """Importing the model registers it."""
+        """Imports the model, which registers it."""
         import memgen.weaver.modeling  # noqa: F401
 
     def build(self, settings: MemGenSettings, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> MemGenModel:
@@ -72,7 +72,7 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
     def training_rows(
         self, examples: Iterable[Example], config: MemGenConfig, tokenizer: PreTrainedTokenizerBase, max_length: int
     ) -> list[TrainingRow]:
-        """Turns with latents on the published schedule; of text alone where the mode is ``never``."""
+        """Returns turns with latents on the published schedule, or of text alone where the mode is ``never``."""
         from memgen.weaver.rows import weave_examples, without_latents
 
         rules = config.rules()
@@ -94,7 +94,7 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         }
 
     def prepare_policy(self, config: MemGenConfig, grpo: Grpo) -> None:
-        """The gate is made for one temperature: the rollouts', and so the trainer's."""
+        """Sets the temperature that the gate is made for: the rollouts', and so the trainer's."""
         config.temperature = grpo.temperature
 
     # -- rollouts
@@ -106,7 +106,7 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         check_stream_prompts(prompts, max_new_tokens, config)
 
     def most_latents(self, config: MemGenConfig) -> int:
-        """Latents of the blocks that one response may hold."""
+        """Returns how many latents the blocks of one response may have."""
         return config.rules().most_latents()
 
     async def roll_out(
@@ -134,7 +134,7 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         return Rollout(**vars(answer), actions=action_mask(stage, generated, rules.reserved))
 
     def penalty_weight(self, run: Run) -> float:
-        """λ where the trigger is trained."""
+        """Returns λ where the trigger is trained, and 0 elsewhere."""
         assert isinstance(run.grpo, MemGenGrpo)
         return 0.0 if run.stage == "weaver" else run.grpo.invocation_penalty
 
@@ -164,12 +164,12 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         return [_answer(row) for row in batch.rows]
 
     def summary(self, counts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """``invocation_rate``: blocks inserted, of the times that one could be; ``latents``: mean of an answer."""
+        """Adds ``invocation_rate``: the blocks inserted, of the times that one could be."""
         blocks, asked = (sum(one[name] for one in counts) for name in ("blocks", "asked"))
         return {"invocation_rate": blocks / asked if asked else 0.0, **super().summary(counts)}
 
     def served_model(self, model: MemGenModel) -> LatentServedModel:
-        """Any weaver and trigger, by the protocol of the SGLang class."""
+        """Returns a model of any weaver and trigger, by the protocol of the SGLang class."""
         from memgen.weaver.served import LatentServedModel
 
         return LatentServedModel(model)

@@ -106,14 +106,14 @@ class MemGenForCausalLM(PreTrainedModel):
 
     @staticmethod
     def component_of(name: str) -> str | None:
-        """The component that a parameter is a trainable part of, or None: base weights are nobody's."""
+        """Returns the component that a parameter is a trainable part of, or None for a base weight."""
         if is_adapter_key(name):
             return name.rsplit("_", 1)[-1]
         owner = name.split(".", 1)[0]
         return owner if owner in COMPONENTS and ".own_decoder." not in name else None
 
     def parameter_digest(self, component: str | None) -> str:
-        """A hash of the values of a component's parameters, or of all base weights (None)."""
+        """Returns a hash of a component's parameters, or of all base weights where it is None."""
         digest = hashlib.sha256()
         for name, parameter in sorted(self.named_parameters()):
             if self.component_of(name) == component:
@@ -137,12 +137,12 @@ class MemGenForCausalLM(PreTrainedModel):
         return self.checkpointing
 
     def get_input_embeddings(self) -> nn.Module:
-        """The reasoner's."""
+        """Returns the reasoner's embeddings."""
         embeddings: nn.Module = self.reasoner.get_input_embeddings()
         return embeddings
 
     def get_output_embeddings(self) -> nn.Module:
-        """The reasoner's head."""
+        """Returns the reasoner's head."""
         head: nn.Module = self.reasoner.get_output_embeddings()
         return head
 
@@ -159,7 +159,7 @@ class MemGenForCausalLM(PreTrainedModel):
         use_cache: bool | None = None,
         return_dict: bool | None = None,
     ) -> CausalLMOutputWithPast:
-        """Logits of the policy over whole streams.
+        """Returns logits of the policy over whole streams.
 
         Args:
             input_ids: streams (B, L), padded on either side; or one packed sequence (1, N), without a mask, whose
@@ -307,7 +307,7 @@ class MemGenForCausalLM(PreTrainedModel):
             self.train(was_training)
 
     def lanes(self, weaves: bool, decides: bool) -> Lanes:
-        """New lanes over this model's parts, for one batch: see :class:`memgen.weaver.lanes.Lanes`."""
+        """Returns new lanes over this model's parts for one batch: see :class:`memgen.weaver.lanes.Lanes`."""
         decoder, head = self.reasoner.model, self.reasoner.lm_head
         return Lanes(decoder, head, self.weaver, self.trigger, self.rules, weaves, decides)
 

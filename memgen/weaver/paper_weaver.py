@@ -26,19 +26,19 @@ class PaperWeaver(MemGenWeaver):
     may_own_decoder: ClassVar[bool] = True
 
     def add_context_projection(self, reasoner_size: int, size: int) -> None:
-        """A linear layer from the reasoner's size to the weaver's."""
+        """Adds a linear layer from the reasoner's size to the weaver's."""
         self.reasoner_to_weaver = nn.Linear(reasoner_size, size)
 
     def context(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Projected embeddings."""
+        """Projects the embeddings."""
         projected: torch.Tensor = self.reasoner_to_weaver(embeddings)
         return projected
 
     def adapted_tokens(self, is_query_BQ: torch.Tensor) -> None:
-        """All positions."""
+        """Returns None: LoRA acts on all positions."""
 
     def read_stream(self, reasoner: Decoder, weaving: Weaving, steps: int, checkpointing: bool) -> torch.Tensor:
-        """The weaver's own model takes the steps; then the reasoner reads the filled streams at once."""
+        """Runs the steps through the weaver's own model; then the reasoner reads the filled streams at once."""
         plan = weaving.plan
         past: KeyValues | None = None
         past_real_BP = plan.mask_BL[:, :0]

@@ -23,7 +23,7 @@ from memupdate.errors import FieldError
 
 
 class LatentServedModel:
-    """What the server's loop asks of a model (``memupdate.platform.rollout.decoding.ServedModel``)."""
+    """The model as the server's loop asks it (``memupdate.platform.rollout.decoding.ServedModel``)."""
 
     def __init__(self, model: MemGenModel) -> None:
         self._model = model
@@ -49,7 +49,7 @@ class LatentServedModel:
         split_blocks(self._model.rules, prompt_ids)
 
     def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> LatentDecoding:
-        """A batch of streams."""
+        """Starts on a batch of streams."""
         return LatentDecoding(self._model, prompts, max_new_tokens)
 
 
@@ -107,7 +107,7 @@ class LatentDecoding:
         return self._rules.reserved.inference[:1] if self._rules.delimiters.counts(*ending) else ()
 
     def start(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Reads the streams; the policy of what follows each."""
+        """Reads the streams, and returns the policy of what follows each."""
         found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         while len(found) < len(self._rows):
             last = [place for place, row in enumerate(self._rows) if row.feeds and not row.parts and row.gates]

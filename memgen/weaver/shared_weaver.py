@@ -23,18 +23,18 @@ class SharedWeaver(MemGenWeaver):
     may_own_decoder: ClassVar[bool] = False
 
     def add_context_projection(self, reasoner_size: int, size: int) -> None:
-        """Nothing: the sizes are one."""
+        """Adds nothing: the two sizes are equal."""
 
     def context(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """The embeddings as they are."""
+        """Returns the embeddings as they are."""
         return embeddings
 
     def adapted_tokens(self, is_query_BQ: torch.Tensor) -> torch.Tensor:
-        """The queries alone."""
+        """Returns the queries alone."""
         return is_query_BQ.reshape(-1).nonzero().squeeze(1)
 
     def read_stream(self, reasoner: Decoder, weaving: Weaving, steps: int, checkpointing: bool) -> torch.Tensor:
-        """Each step's items and queries pass the reasoner together."""
+        """Runs each step's items and queries through the reasoner together."""
         hidden_BLD = torch.zeros_like(weaving.inputs_BLD)
         past: KeyValues | None = None
         past_real_BP = weaving.plan.mask_BL[:, :0]

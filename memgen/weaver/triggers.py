@@ -67,7 +67,7 @@ class PaperTrigger(MemGenTrigger):
     may_own_decoder: ClassVar[bool] = True
 
     def stream_logits(self, plan: StreamPlan, hidden_BLD: torch.Tensor, checkpointing: bool) -> torch.Tensor:
-        """One pass over the text alone."""
+        """Runs one pass over the text alone."""
         assert self.adapter is not None
         column_BS, real_BS = columns_of(plan.is_text_BL)
         hidden, _ = run_decoder(
@@ -97,5 +97,5 @@ class HeadTrigger(MemGenTrigger):
         return super().logit(hidden.detach())
 
     def stream_logits(self, plan: StreamPlan, hidden_BLD: torch.Tensor, checkpointing: bool) -> torch.Tensor:
-        """Of the reasoner's states."""
+        """Reads the reasoner's states."""
         return self.logit(hidden_BLD)

@@ -67,5 +67,5 @@ class DelimiterTable:
         )
 
     def counts(self, previous: int | None, token: int) -> bool:
-        """Whether a block may stand after ``token``, which itself stands after ``previous``."""
+        """Returns whether a block may stand after ``token``, which itself stands after ``previous``."""
         return token in self.ids and not (token in self.separator_ids and previous in self.digit_ids)

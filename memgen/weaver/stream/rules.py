@@ -36,11 +36,11 @@ class StreamRules:
             raise FieldError("delimiter_ids", sorted(both), "ids that are not reserved for latents")
 
     def asked_at_prompt_end(self, turn: int) -> int | None:
-        """The first id of the block that may follow the prompt of ``turn`` (0-based), or None."""
+        """Returns the first id of the block that may follow the prompt of ``turn`` (0-based), or None."""
         return self.reserved.prompt[0] if turn < self.max_prompt_aug_num else None
 
     def asked_after(self, previous: int | None, token: int, inserted: int) -> int | None:
-        """The first id of the block that may follow a response's ``token``, or None.
+        """Returns the first id of the block that may follow a response's ``token``, or None.
 
         Args:
             previous: the item before ``token``.
@@ -52,7 +52,7 @@ class StreamRules:
         return self.reserved.inference[0]
 
     def most_latents(self) -> int:
-        """Latents that one response can hold at most."""
+        """Returns how many latents one response can hold."""
         prompt = len(self.reserved.prompt) if self.max_prompt_aug_num else 0
         return prompt + self.max_inference_aug_num * len(self.reserved.inference)
 

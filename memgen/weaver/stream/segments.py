@@ -28,7 +28,7 @@ class Segment:
     turn: int
 
     def stream(self, rules: StreamRules) -> list[int]:
-        """The segment with latents on the published schedule of supervised data."""
+        """Returns the segment with latents on the published schedule of supervised data."""
         return weave_text(rules, self.prompt, self.response, self.turn)
 
 

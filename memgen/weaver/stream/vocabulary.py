@@ -56,7 +56,7 @@ class ReservedIds:
         return self.prompt + self.inference
 
     def block(self, kind: int) -> tuple[int, ...]:
-        """The ids of a block of ``kind`` (``PROMPT`` or ``INFERENCE``)."""
+        """Returns the ids of a block of ``kind`` (``PROMPT`` or ``INFERENCE``)."""
         return {PROMPT: self.prompt, INFERENCE: self.inference}[kind]
 
     @cached_property

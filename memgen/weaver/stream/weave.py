@@ -1,4 +1,4 @@
-"""From text to a stream and back: the points of insertion of a rollout, and the published schedule of SFT."""
+"""From text to a stream and back, for a rollout's points of insertion and for the published schedule of SFT."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def weave(rules: StreamRules, text: WovenText, turn: int = 0) -> list[int]:
 
 
 def weave_text(rules: StreamRules, prompt: Sequence[int], response: Sequence[int], turn: int = 0) -> list[int]:
-    """The published schedule for supervised data: a block after the prompt, and after the first delimiters.
+    """Weaves by the published schedule of supervised data: a block after the prompt, and after the first delimiters.
 
     A delimiter that ends the response gets no block: nothing would be predicted from it.
 
