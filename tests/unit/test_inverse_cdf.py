@@ -33,7 +33,7 @@ def test_an_id_is_the_first_whose_cumulative_probability_exceeds_the_number() ->
 
 def test_an_id_of_no_probability_is_never_drawn() -> None:
     logits_RV = torch.tensor([[-1.0e4, 0.0, -1.0e4]]).expand(3, -1)
-    assert inverse_cdf(logits_RV, torch.tensor([0.0, 0.5, 1 - 2.0**-53])).tolist() == [1, 1, 1]
+    assert inverse_cdf(logits_RV, torch.tensor([0.0, 0.5, 1 - 2.0**-53], dtype=torch.float64)).tolist() == [1, 1, 1]
 
 
 def test_generation_and_the_rollout_server_draw_alike() -> None:
