@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from memgen.base.server import Send
 from memgen.data.examples import Example
@@ -85,10 +85,10 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
     """
 
     settings: type[SettingsT]
-    grpo: type[Grpo] = Grpo
-    stages: Mapping[str, Sequence[str]]
-    penalty_name: str = "penalty"
-    keeps_state: bool = False
+    grpo: ClassVar[type[Grpo]] = Grpo
+    stages: ClassVar[Mapping[str, Sequence[str]]]
+    penalty_name: ClassVar[str] = "penalty"
+    keeps_state: ClassVar[bool] = False
 
     # -- settings and model
 

@@ -24,7 +24,7 @@ class ModelSettings:
         load_model_path: a checkpoint of the method to go on from. The other keys must then say what it is.
     """
 
-    method: str = "memgen"
+    method: str
     reasoner: str | None = None
     load_model_path: str | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from memgen.base.server import Send
 from memgen.data.examples import Example
@@ -33,9 +33,9 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
     """A weaver writes latents into a frozen model's stream, and a trigger says when; no state stays between turns."""
 
     settings = MemGenSettings
-    grpo = MemGenGrpo
-    stages = STAGES
-    penalty_name = "invocation_penalty"
+    grpo: ClassVar[type[Grpo]] = MemGenGrpo
+    stages: ClassVar[Mapping[str, Sequence[str]]] = STAGES
+    penalty_name: ClassVar[str] = "invocation_penalty"
 
     # -- settings and model
 

@@ -5,7 +5,7 @@ Shapes: B rows, L columns, K vectors, D hidden size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -100,7 +100,7 @@ class SoftPrompt(LatentMethod[SoftPromptSettings, SoftPromptConfig, SoftPromptFo
     """Trained by ``run.method=sft``."""
 
     settings = SoftPromptSettings
-    stages: ClassVar[dict[str, tuple[str, ...]]] = {"prompt": ("prompt",)}
+    stages: ClassVar[Mapping[str, Sequence[str]]] = {"prompt": ("prompt",)}
 
     def check(self, model: SoftPromptSettings, run: Run) -> None:
         check_positive_int("model.length", model.length)
@@ -124,7 +124,8 @@ class SoftPrompt(LatentMethod[SoftPromptSettings, SoftPromptConfig, SoftPromptFo
         found = self.read_config(folder).length
         if settings.length != found:
             raise FieldError("model.length", settings.length, f"{found}, as {folder} has it")
-        return SoftPromptForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model: SoftPromptForCausalLM = SoftPromptForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        return model
 
     def read_config(self, folder: Path) -> SoftPromptConfig:
         return SoftPromptConfig.from_pretrained(folder)
