@@ -25,7 +25,7 @@ from memupdate.platform.workers import SeededActorRolloutRefWorker
 class LatentWorker(SeededActorRolloutRefWorker):
     """The platform's worker, which can write the model that it trained."""
 
-    @register(dispatch_mode=Dispatch.ONE_TO_ALL)  # type: ignore[attr-defined]  # verl adds the modes at run time
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)  # type: ignore[attr-defined, untyped-decorator]  # verl adds the modes at run time
     def export_model(self, folder: str) -> None:
         """See :meth:`memgen.training.engine.LatentEngine.export`."""
         assert self.actor is not None

@@ -5,7 +5,7 @@ from sglang.srt.models.llama import LlamaForCausalLM
 from memgen.weaver.sglang.latent import LatentMemory
 
 
-class MemGenLlamaForCausalLM(LatentMemory, LlamaForCausalLM):
+class MemGenLlamaForCausalLM(LatentMemory, LlamaForCausalLM):  # type: ignore[misc]  # SGLang has no types
     """SGLang's Llama with the shared weaver and the trigger's gate."""
 
 
