@@ -29,8 +29,8 @@ from latent_models import DELIMITERS, INFERENCE_IDS, PROMPT_IDS, base, latent_mo
 from published_latents import PublishedLoop
 from transformers import GenerationConfig
 
-from memgen.model import LoraSettings, MemGenModel, SamplingSettings
-from memgen.model.adapters import AdapterUse, active_adapters, add_adapter
+from memgen.base.adapters import AdapterUse, active_adapters, add_adapter
+from memgen.weaver import LoraSettings, MemGenModel, SamplingSettings
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from memgen.model import MemGenConfig, MemGenModel
+from memgen.weaver import MemGenConfig, MemGenModel
 
 VOCABULARY, LATENTS = 8000, 8
 PROMPT_IDS = list(range(VOCABULARY - 2 * LATENTS, VOCABULARY - LATENTS))

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from transformers import DynamicCache
 
-from memgen.model import MemGenModel
-from memgen.model.adapters import AdapterUse, active_adapters
-from memgen.stream import INFERENCE, PROMPT
+from memgen.base.adapters import AdapterUse, active_adapters
+from memgen.weaver import MemGenModel
+from memgen.weaver.stream import INFERENCE, PROMPT
 
 
 class PublishedLoop:

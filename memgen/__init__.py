@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from memgen.model import MemGenConfig, MemGenModel, MemGenTrigger, MemGenWeaver
     from memgen.runner import MemGenRunner
+    from memgen.weaver import MemGenConfig, MemGenModel, MemGenTrigger, MemGenWeaver
 
 __all__ = ["MemGenConfig", "MemGenModel", "MemGenRunner", "MemGenTrigger", "MemGenWeaver"]
 
@@ -14,4 +14,4 @@ def __getattr__(name: str) -> object:
     # On use: torch takes seconds to load, and a command with a wrong setting answers before that.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("memgen.runner" if name == "MemGenRunner" else "memgen.model"), name)
+    return getattr(import_module("memgen.runner" if name == "MemGenRunner" else "memgen.weaver"), name)

@@ -1,4 +1,4 @@
-"""``python -m memgen.cli``: train, evaluate, generate. Wrong input ends with exit code 2 and what is allowed."""
+"""``python -m memgen.cli``: train, evaluate, generate. Wrong input ends with exit code 2 and says what is allowed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="memgen", description="Latent memory for a frozen language model.")
     commands = root.add_subparsers(dest="command", required=True)
     for name, text in (
-        ("train", "train weaver or trigger; the same command goes on with a run that was stopped"),
+        ("train", "train a stage of a method; the same command goes on with a run that was stopped"),
         ("evaluate", "answer the test file: a line for each example, and a summary"),
         ("generate", "answer questions given with --prompt"),
         ("run", "what run.mode says"),

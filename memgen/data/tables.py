@@ -1,4 +1,4 @@
-"""Parquet files of rows, whole or not at all."""
+"""Parquet files of rows, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,24 +10,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memupdate.errors import DataError
+from memupdate.files import new_file
 
 
 def write_table(path: Path, rows: Sequence[Any], schema: pa.Schema) -> None:
-    """Writes dataclasses as rows, a column for each field."""
+    """Writes dataclasses as rows, with a column for each field."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(pa.Table.from_pylist([vars(row) for row in rows], schema=schema), partial)
-    partial.replace(path)
+    with new_file(path) as partial:
+        pq.write_table(pa.Table.from_pylist([vars(row) for row in rows], schema=schema), partial)
 
 
 def read_table(path: Path, schema: pa.Schema, what: str) -> list[dict[str, Any]]:
     """Reads what :func:`write_table` wrote.
 
+    Args:
+        path: the file.
+        schema: the columns that it must have.
+        what: what the rows are, for error messages.
+
     Raises:
-        DataError: no such file, or other columns; ``what`` is what the message asks for.
+        DataError: there is no such file, or it has other columns.
     """
     try:
         table = pq.read_table(path, schema=schema)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected {what}: {error}") from error
-    return table.to_pylist()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows

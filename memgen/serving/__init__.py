@@ -1,11 +1,10 @@
-"""Serving latent memory: from SGLang (a folder to serve, the model class inside the server), from the project's torch
-server, and the client of both.
+"""Serving latent memory: what a client sends to an SGLang server, and the folder that the server loads.
 
-Only ``memgen.serving.sglang_models`` imports SGLang, and only the server loads it.
+A method brings its own model class for SGLang and its own client; see its room.
 """
 
-from memgen.serving.client import LatentClient, ServerAnswer, http_transport
+from memgen.base.server import Send, ServerAnswer
 from memgen.serving.export import export_for_sglang
-from memgen.serving.torch_model import LatentServedModel
+from memgen.serving.http import http_transport
 
-__all__ = ["LatentClient", "LatentServedModel", "ServerAnswer", "export_for_sglang", "http_transport"]
+__all__ = ["Send", "ServerAnswer", "export_for_sglang", "http_transport"]

@@ -12,35 +12,40 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from memgen.methods import METHODS
+from memgen.sections import Settings
 from memgen.settings.checks import check
-from memgen.settings.sections import Settings
+from memgen.settings.defaults import METHOD, new_settings
 from memupdate.errors import DataError, FieldError
 
 
 def read_settings(path: Path, options: Sequence[str] = ()) -> Settings:
-    """Reads a file and applies overrides.
+    """Reads a file and applies overrides to it.
 
     Args:
         path: a YAML file with the sections ``model``, ``dataset`` and ``run``.
-        options: words ``k v`` or ``k=v``, mixed as one likes; values are YAML.
+        options: words ``k v`` or ``k=v``, in any mixture; values are YAML.
 
     Raises:
-        DataError: no such file, or no YAML.
-        FieldError: an unknown key, a value of another type or outside what is allowed, or one that is missing.
+        DataError: there is no such file, or it is no YAML.
+        FieldError: a key is unknown or missing, or a value has another type or is not allowed.
     """
     try:
         given = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise DataError(f"{path}: expected a YAML file of settings: {error}") from error
     if not isinstance(given, dict):
-        raise DataError(f"{path}: expected the sections {', '.join(_fields(Settings))}")
-    merged = OmegaConf.structured(Settings)
-    _merge(merged, given)
-    for key, value in parse_options(options):
-        nested: Any = value
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        _merge(merged, nested)
+        sections = ", ".join(field.name for field in dataclasses.fields(Settings))
+        raise DataError(f"{path}: expected the sections {sections}")
+    layers = [given, *(_nested(key, value) for key, value in parse_options(options))]
+    schema = OmegaConf.structured(new_settings(_method_of(layers)))
+    merged = schema.copy()
+    for layer in layers:
+        for key, value in _leaves(layer, "", schema, schema):
+            try:
+                OmegaConf.update(merged, key, value, merge=False)
+            except OmegaConfBaseException as error:
+                raise FieldError(key, value, f"another type: {str(error).splitlines()[0]}") from error
     settings: Any = OmegaConf.to_object(merged)
     assert isinstance(settings, Settings)
     check(settings)
@@ -48,10 +53,10 @@ def read_settings(path: Path, options: Sequence[str] = ()) -> Settings:
 
 
 def parse_options(words: Sequence[str]) -> list[tuple[str, Any]]:
-    """Overrides from words: ``k v`` and ``k=v``.
+    """Returns overrides from words ``k v`` and ``k=v``.
 
     Raises:
-        FieldError: a key without a value, or a value that is no YAML.
+        FieldError: a key has no value, or its value is no YAML.
     """
     found: list[tuple[str, Any]] = []
     rest = iter(words)
@@ -69,27 +74,38 @@ def parse_options(words: Sequence[str]) -> list[tuple[str, Any]]:
     return found
 
 
-def _merge(config: DictConfig, given: Mapping[str, Any]) -> None:
-    for key, value in _leaves(given, "", OmegaConf.structured(Settings)):
-        try:
-            OmegaConf.update(config, key, value, merge=False)
-        except OmegaConfBaseException as error:
-            raise FieldError(key, value, f"another type: {str(error).splitlines()[0]}") from error
+def _nested(key: str, value: object) -> dict[str, Any]:
+    """``{"a": {"b": value}}`` of ``a.b``."""
+    nested: Any = value
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    found: dict[str, Any] = nested
+    return found
 
 
-def _leaves(given: Mapping[str, Any], path: str, schema: DictConfig) -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values; every key must be the schema's."""
+def _method_of(layers: Sequence[Mapping[str, Any]]) -> str:
+    """The method that the last layer which says one says; the sections follow from it."""
+    name: object = METHOD
+    for layer in layers:
+        model = layer.get("model")
+        if isinstance(model, Mapping):
+            name = model.get("method", name)
+    return METHODS.check(name)
+
+
+def _leaves(given: Mapping[str, Any], path: str, schema: DictConfig, whole: DictConfig) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values. Every key must be one of the schema's."""
     for name, value in given.items():
         key = f"{path}.{name}" if path else str(name)
         if name not in schema:
-            near = difflib.get_close_matches(key, list(_keys(OmegaConf.structured(Settings), "")), n=1)
+            near = difflib.get_close_matches(key, list(_keys(whole, "")), n=1)
             hint = f"; near: {near[0]}" if near else ""
             raise FieldError(key, value, f"keys of {path or 'the settings'}: {', '.join(map(str, schema))}{hint}")
         below = schema[name]
         if isinstance(below, DictConfig):
             if not isinstance(value, Mapping):
                 raise FieldError(key, value, f"a section with keys of {', '.join(map(str, below))}")
-            yield from _leaves(value, key, below)
+            yield from _leaves(value, key, below, whole)
         else:
             yield key, value
 
@@ -102,7 +118,3 @@ def _keys(schema: DictConfig, path: str) -> Iterator[str]:
             yield from _keys(below, key)
         else:
             yield key
-
-
-def _fields(settings: Any) -> list[str]:
-    return [one.name for one in dataclasses.fields(settings)]

@@ -1,5 +1,5 @@
 """Tasks: what an answer is worth. Rewards of single-turn tasks are plain functions of two texts."""
 
-from memgen.tasks.rewards import REWARDS, Reward, reward_of
+from memgen.tasks.rewards import REWARDS, Reward
 
-__all__ = ["REWARDS", "Reward", "reward_of"]
+__all__ = ["REWARDS", "Reward"]

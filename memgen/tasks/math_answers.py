@@ -58,6 +58,11 @@ def math_reward(answer: str, reference: str, box: Literal["first", "last"] = "la
     return float(same_answer(boxes[0 if box == "first" else -1], reference_value(reference)))
 
 
+def math_reward_of_first_box(answer: str, reference: str) -> float:
+    """See :func:`math_reward`; the first box of the answer counts, and not the last one."""
+    return math_reward(answer, reference, box="first")
+
+
 def boxed(text: str) -> list[str]:
     r"""What stands in each ``\boxed{…}`` whose braces are balanced, in order; an empty box is left out."""
     found = []

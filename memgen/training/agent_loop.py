@@ -1,29 +1,26 @@
-"""verl's agent loop for latents: one question, one answer whose response is a stream of text and blocks."""
+"""verl's agent loop for latents: one question, and one answer that holds text and latents."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedConfig
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 from verl.utils.profiler import simple_timer
 
-from memgen.data.streams import prompt_ids
-from memgen.model import MemGenConfig
-from memgen.model.prompts import turn_of
-from memgen.serving import LatentClient, ServerAnswer
-from memgen.training.actions import action_mask
-from memgen.training.invocation import invocation_rate
-from memupdate.errors import FieldError
+from memgen.base.chat import prompt_ids
+from memgen.base.server import ServerAnswer
+from memgen.methods import LatentMethod, method_of_checkpoint
 from memupdate.platform.seeds import request_seed
 
 
 @cache
-def model_config(path: str) -> MemGenConfig:
-    """The config of a checkpoint; a loop object lives for one trajectory, its worker for the run."""
-    config = MemGenConfig.from_pretrained(path)
-    assert isinstance(config, MemGenConfig)
-    return config
+def method_and_config(path: str) -> tuple[LatentMethod[Any, Any, Any], PreTrainedConfig]:
+    """Returns a checkpoint's method and config. A loop object lives for one trajectory, its worker for the run."""
+    method = method_of_checkpoint(Path(path))
+    return method, method.read_config(Path(path))
 
 
 class ServerRequests:
@@ -58,7 +55,7 @@ class ServerRequests:
 
 
 class LatentAgentLoop(AgentLoopBase):
-    """Generates one response with the client that serving uses; the stage says which of its positions are actions.
+    """Generates one response as the method does it; the stage says which of its positions are actions.
 
     Reads ``memgen`` of the config: ``seed``, ``stage``, ``max_new_tokens``.
     """
@@ -74,13 +71,10 @@ class LatentAgentLoop(AgentLoopBase):
             verl's output; ``extra_fields`` has ``answer`` (the response's text) and ``counts`` (numbers).
 
         Raises:
-            FieldError: another temperature than the model's, by which its gate was made.
+            FieldError: a temperature that the model was not made for.
         """
-        config = model_config(str(self.config.actor_rollout_ref.model.path))
-        temperature = float(sampling_params["temperature"])
-        if temperature != config.temperature:
-            raise FieldError("actor_rollout_ref.rollout.temperature", temperature, f"{config.temperature}, the model's")
-        settings, rules = self.config.memgen, config.rules()
+        method, config = method_and_config(str(self.config.actor_rollout_ref.model.path))
+        settings = self.config.memgen
         tokenizer: Any = self.tokenizer
         prompt = prompt_ids(tokenizer, list(kwargs["raw_prompt"]))
         requests = ServerRequests(
@@ -92,31 +86,29 @@ class LatentAgentLoop(AgentLoopBase):
         )
         timing: dict[str, Any] = {}
         with simple_timer("generate_sequences", timing):
-            generated = await LatentClient(rules, config.mode, requests.send).generate(
+            rollout = await method.roll_out(
+                config,
                 prompt,
-                int(settings.max_new_tokens),
-                temperature,
+                requests.send,
+                stage=str(settings.stage),
+                max_new_tokens=int(settings.max_new_tokens),
+                temperature=float(sampling_params["temperature"]),
                 stop_ids=[tokenizer.eos_token_id],
-                turn=turn_of(prompt, config.generation_prefix_ids),
             )
         counts = {
-            "blocks": generated.blocks,
-            "asked": generated.asked,
-            "invocation_rate": invocation_rate(generated.blocks, generated.asked),
-            "latents": len(generated.response_ids) - len(generated.text_ids),
-            "tokens": len(generated.text_ids),
-            "stopped": float(generated.finish_reason == "stop"),
+            **rollout.counts,
+            "stopped": float(rollout.finish_reason == "stop"),
             "requests": len(requests.versions),
         }
         return AgentLoopOutput(
             prompt_ids=prompt,
-            response_ids=generated.response_ids,
-            response_mask=action_mask(settings.stage, generated, rules.reserved),
-            response_logprobs=generated.log_probs,
+            response_ids=rollout.response_ids,
+            response_mask=rollout.actions,
+            response_logprobs=rollout.log_probs,
             num_turns=2,
             metrics=AgentLoopMetrics(**timing),
             extra_fields={
-                "answer": tokenizer.decode(generated.text_ids, skip_special_tokens=True),
+                "answer": tokenizer.decode(rollout.text_ids, skip_special_tokens=True),
                 "counts": counts,
                 "min_global_steps": min(requests.versions),
                 "max_global_steps": max(requests.versions),

@@ -1,4 +1,4 @@
-"""The data sets that verl's trainers are given: woven streams, and questions."""
+"""The data sets that verl's trainers are given: rows of supervised training, and questions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from memgen.data import read_questions, read_rows
+from memgen.data.questions import read_questions
+from memgen.data.rows import read_rows
 
 
-class WovenStreams(Dataset):
-    """Streams of a parquet file of :func:`memgen.data.write_rows`, in its order."""
+class TrainingRows(Dataset[dict[str, torch.Tensor]]):
+    """Rows of a parquet file of :func:`memgen.data.rows.write_rows`, in its order."""
 
     def __init__(
         self, parquet_files: str, tokenizer: Any, config: Any, processor: Any = None, max_samples: int = -1
@@ -41,8 +42,8 @@ class WovenStreams(Dataset):
         }
 
 
-class Questions(Dataset):
-    """Questions of a parquet file of :func:`memgen.data.write_questions`, in its order."""
+class Questions(Dataset[dict[str, Any]]):
+    """Questions of a parquet file of :func:`memgen.data.questions.write_questions`, in its order."""
 
     def __init__(self, data_files: str, tokenizer: Any, processor: Any, config: Any, max_samples: int = -1) -> None:
         """Reads the file.

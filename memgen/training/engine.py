@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 from verl.utils.fsdp_utils import get_fsdp_full_state_dict
 from verl.workers.engine.base import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from memgen.model import MemGenModel
-from memgen.model.adapters import LoraLinear
-from memgen.model.prompts import turn_of
+from memgen.base.adapters import LoraLinear
+from memgen.methods import method_of
 from memupdate.platform.plugin import CPUEngineMixin
 
 ENGINE = "memgen"
@@ -23,20 +23,20 @@ POLICY_ENGINE = "memgen_policy"
 
 @EngineRegistry.register(model_type=ENGINE, backend=["fsdp2"], device=["cpu", "cuda"])
 class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
-    """Trains the components that ``trainable`` of the model's config names; the rest is frozen."""
+    """Trains the components that ``trainable`` of the model's config names, and freezes the rest."""
 
-    def _build_module(self) -> MemGenModel:
+    def _build_module(self) -> PreTrainedModel:
         config = self.model_config
         key, config.model_type = config.model_type, "language_model"  # verl's method knows that and "value_model"
         try:
             module = super()._build_module()
         finally:
             config.model_type = key
-        assert isinstance(module, MemGenModel)
+        assert isinstance(module, PreTrainedModel)
         return module
 
     def train_batch(self, data: Any, loss_function: Any) -> Any:
-        """One step, whose dropout depends on seed, step and rank alone: a resumed run repeats it.
+        """Runs one step. Its dropout depends on seed, step and rank alone, so that a resumed run repeats it.
 
         verl restores random states, but the loader of a restarted process draws from them before the first step.
         """
@@ -45,7 +45,10 @@ class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
         return super().train_batch(data, loss_function)
 
     def export(self, folder: Path) -> None:
-        """Writes model and tokenizer in Hugging Face layout, gathered from all ranks; appears when it is whole."""
+        """Writes model and tokenizer in Hugging Face layout, gathered from all ranks.
+
+        The folder appears when it is whole.
+        """
         state = get_fsdp_full_state_dict(self.module, offload_to_cpu=True, rank0_only=True)
         if self.rank == 0:
             partial = folder.with_name(folder.name + ".partial")
@@ -61,7 +64,7 @@ class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
 class LatentPolicyEngine(LatentEngine):
     """The same for a policy, whose log-probs must be those of its rollouts."""
 
-    def _build_module(self) -> MemGenModel:
+    def _build_module(self) -> PreTrainedModel:
         module = super()._build_module()
         # With dropout the first update's ratios would not be 1. The config, and so the export, keeps its own.
         for layer in module.modules():
@@ -70,11 +73,8 @@ class LatentPolicyEngine(LatentEngine):
         return module
 
     def prepare_model_inputs(self, micro_batch: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Tells prompts by their lengths: a response may write the ids that open an assistant's turn."""
+        """Adds what the method's forward takes beside ids."""
         inputs, output_arguments = super().prepare_model_inputs(micro_batch)
-        prompts = micro_batch["prompts"]
-        prefix = self.model_config.hf_config.generation_prefix_ids
-        inputs["prompt_lengths"] = prompts.offsets().diff()
-        inputs["turns"] = torch.tensor([turn_of(ids.tolist(), prefix) for ids in prompts.unbind()])
-        inputs["turns"] = inputs["turns"].to(inputs["prompt_lengths"].device)
-        return inputs, output_arguments
+        config = self.model_config.hf_config
+        arguments = method_of(config.model_type).forward_arguments(config, micro_batch["prompts"].unbind())
+        return {**inputs, **arguments}, output_arguments

@@ -1,4 +1,4 @@
-"""GRPO of weaver and trigger: what a latent run adds to the platform's trainer."""
+"""GRPO of a latent method: what a latent run adds to the platform's trainer."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from transfer_queue import KVBatchMeta
 from verl.single_controller.base.decorator import Dispatch, register
 
 import memgen.training.plugin  # noqa: F401  the model class, for processes that build no engine
+from memgen.methods import method_of_checkpoint
 from memgen.training.engine import LatentEngine
-from memgen.training.invocation import invocation_penalties
 from memgen.training.rollouts import LatentTrajectory, read_latent_trajectories
 from memupdate.platform.launcher import PlatformTaskRunner
 from memupdate.platform.replay import trajectory_order
@@ -25,7 +25,7 @@ from memupdate.platform.workers import SeededActorRolloutRefWorker
 class LatentWorker(SeededActorRolloutRefWorker):
     """The platform's worker, which can write the model that it trained."""
 
-    @register(dispatch_mode=Dispatch.ONE_TO_ALL)  # type: ignore[attr-defined]  # verl adds the modes at run time
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)  # type: ignore[attr-defined, untyped-decorator]  # verl adds the modes at run time
     def export_model(self, folder: str) -> None:
         """See :meth:`memgen.training.engine.LatentEngine.export`."""
         assert self.actor is not None
@@ -34,17 +34,17 @@ class LatentWorker(SeededActorRolloutRefWorker):
 
 
 class LatentTrainer(PlatformTrainer):
-    """Logs ``memgen/*``: reward, invocation rate, latents and tokens of a step's trajectories, and the penalty."""
+    """Logs ``memgen/*``: reward and counts of a step's trajectories, and the method's penalty."""
 
     section = "memgen"
     worker_class = LatentWorker
 
     def read_trajectories(self, batch: KVBatchMeta, split: str) -> list[LatentTrajectory]:
-        """The batch's trajectories, in order."""
+        """Returns the batch's trajectories, in order."""
         return read_latent_trajectories(batch, self.tokenizer, split, self.global_steps)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        if self.settings.stage != "weaver" and self.settings.invocation_penalty > 0:
+        if self.settings.penalty_weight > 0:
             self._take_penalties(batch, metrics)
         return super()._compute_advantage(batch, metrics)
 
@@ -53,11 +53,12 @@ class LatentTrainer(PlatformTrainer):
         keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
         data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["rm_scores", "extra_fields"])
         scored = [fields["reward_extra_info"] for fields in objects(data["extra_fields"])]
-        penalties = invocation_penalties(
+        method = method_of_checkpoint(Path(self.config.actor_rollout_ref.model.path))
+        penalties = method.penalties(
             [trajectory_order(key)[0] for key in keys],
             [info["reward"] for info in scored],
-            [info["invocation_rate"] for info in scored],
-            float(self.settings.invocation_penalty),
+            scored,
+            float(self.settings.penalty_weight),
         )
         scores = data["rm_scores"].clone()  # a reward stands at the last id of its response
         last = scores.offsets()[1:] - 1
@@ -65,7 +66,7 @@ class LatentTrainer(PlatformTrainer):
         tq.kv_batch_put(
             keys=keys, partition_id=batch.partition_id, fields=TensorDict({"rm_scores": scores}, batch_size=len(keys))
         )
-        metrics["memgen/invocation_penalty"] = sum(penalties) / len(penalties)
+        metrics[f"memgen/{method.penalty_name}"] = sum(penalties) / len(penalties)
 
     def export_model(self) -> None:
         """Writes ``model/`` in the run's folder."""
@@ -76,7 +77,7 @@ class LatentTaskRunner(PlatformTaskRunner):
     """Trains, and exports the model at the end."""
 
     def make_trainer(self, config: DictConfig) -> LatentTrainer:
-        """The trainer of latents."""
+        """Returns the trainer of latents."""
         return LatentTrainer(config=config)
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""The order of training: which streams a step sees, as a function of seed and step alone."""
+"""The order of training: which rows a step sees, as a function of seed and step alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class StepLoader:
-    """Batches of one rank, epoch after epoch; its state is one number, the steps begun.
+    """Batches of one rank, epoch after epoch. Its state is one number: the steps begun.
 
     The state of verl's loader is an iterator's, and one that is restored where an epoch ends goes on in another order
     than a run that was never stopped.
@@ -52,7 +52,7 @@ class StepLoader:
             yield self.collate([self.rows[int(index)] for index in mine])
 
     def state_dict(self) -> dict[str, int]:
-        """The steps begun."""
+        """Returns the number of steps begun."""
         return {"step": self.step}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""A reinforcement-learning run of weaver or trigger: questions, verl's config, and the process that trains."""
+"""A reinforcement-learning run: questions, verl's config, and the process that trains."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from memgen.data import Question, prompt_ids, write_questions
-from memgen.model import MemGenConfig
-from memgen.model.prompts import check_prompts
-from memgen.settings import Settings
+from memgen.base.chat import prompt_ids
+from memgen.data.questions import Question, write_questions
+from memgen.methods import method_of
+from memgen.sections import Settings
 from memupdate.errors import FieldError
 from memupdate.platform import config as run_config
 from memupdate.platform.stages import TrainingProgress, run_stage
@@ -26,23 +27,25 @@ LOSSES = {
     "bnpo": ("token-mean", True),
     "dr_grpo": ("seq-mean-token-sum-norm", False),
 }
-TRAINABLE = {"weaver": ["weaver"], "trigger": ["trigger"], "both": ["weaver", "trigger"]}
 # dtype of the rollout server, and the log-prob difference that is still rounding. In float64 a batch's shape cannot
 # decide a token, so that a run repeats exactly.
 PRECISIONS = {"fp32": ("float64", 1e-4), "bf16": ("bfloat16", 1e-1)}
 
 
 def check_questions(
-    settings: Settings, model: MemGenConfig, tokenizer: Any, train: list[Question], valid: list[Question]
+    settings: Settings,
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    train: list[Question],
+    valid: list[Question],
 ) -> int:
     """Checks that every question can be asked.
 
     Returns:
-        Ids of the longest prompt.
+        How many ids the longest prompt has.
 
     Raises:
-        FieldError: fewer questions than one batch, or a prompt that leaves no room in the context or holds a reserved
-            id.
+        FieldError: fewer questions than one batch, or a prompt that the method refuses.
     """
     grpo = settings.run.grpo
     if len(train) < grpo.batch_size:
@@ -50,24 +53,24 @@ def check_questions(
             "dataset.train_file", f"{len(train)} questions", f"at least run.grpo.batch_size, {grpo.batch_size}"
         )
     prompts = [prompt_ids(tokenizer, question.messages) for question in train + valid]
-    check_prompts(prompts, grpo.max_new_tokens, model)
+    method_of(settings.model.method).check_prompts(config, prompts, grpo.max_new_tokens)
     return max(map(len, prompts))
 
 
 def train_policy(
     settings: Settings,
     initial: Path,
-    model: MemGenConfig,
+    most_latents: int,
     longest_prompt: int,
     train: list[Question],
     valid: list[Question],
 ) -> Path:
-    """Trains in a process of its own and returns the model's folder; goes on where an earlier call was stopped.
+    """Trains in a process of its own, and goes on where an earlier call was stopped.
 
     Args:
-        settings: the run's.
+        settings: the run's settings.
         initial: folder of the model that training starts from, in the run's folder.
-        model: its config.
+        most_latents: ids that one response can hold beside its text.
         longest_prompt: of :func:`check_questions`.
         train: what is asked.
         valid: questions that are asked and not trained on; may be empty.
@@ -80,14 +83,14 @@ def train_policy(
         ConfigError: verl refuses the config.
     """
     folder = initial.parent
-    config = verl_config(settings, initial, len(train), bool(valid), longest_prompt, model.rules().most_latents())
+    config = verl_config(settings, initial, len(train), bool(valid), longest_prompt, most_latents)
     run_config.check_engine(config)
     write_questions(folder / "questions" / "train.parquet", train)
     if valid:
         write_questions(folder / "questions" / "valid.parquet", valid)
     run_config.save(config, folder / "verl.yaml")
     steps = int(config.trainer.total_training_steps)
-    trained = " and ".join(TRAINABLE[settings.run.stage])
+    trained = " and ".join(method_of(settings.model.method).stages[settings.run.stage])
     logger.info("training the %s in %s: %d questions, %d steps (log: train.log)", trained, folder, len(train), steps)
     command = [sys.executable, "-m", "memgen.training.grpo", str(folder / "verl.yaml")]
     run_stage(command, folder / "train.log", {}, TrainingProgress(folder, steps, "memgen"))
@@ -97,17 +100,17 @@ def train_policy(
 def verl_config(
     settings: Settings, initial: Path, questions: int, held_out: bool, longest_prompt: int, most_latents: int
 ) -> DictConfig:
-    """verl's config of a run: ``configs/latent_grpo.yaml`` and the run's settings.
+    """Returns verl's config of a run: ``configs/latent_grpo.yaml`` with the run's settings.
 
     Args:
-        settings: the run's.
+        settings: the run's settings.
         initial: the model's folder, in the run's folder.
         questions: how many are trained on.
         held_out: whether there are others to validate on.
         longest_prompt: ids of the longest prompt.
-        most_latents: latents that one response can hold.
+        most_latents: ids that one response can hold beside its text.
     """
-    run, grpo = settings.run, settings.run.grpo
+    run, grpo, method = settings.run, settings.run.grpo, method_of(settings.model.method)
     folder = initial.parent
     steps = grpo.epochs * (questions // grpo.batch_size)
     aggregation, by_deviation = LOSSES[grpo.loss_type]
@@ -122,7 +125,7 @@ def verl_config(
         "memgen.reward": settings.dataset.reward_name,
         "memgen.seed": run.seed,
         "memgen.max_new_tokens": grpo.max_new_tokens,
-        "memgen.invocation_penalty": grpo.invocation_penalty,
+        "memgen.penalty_weight": method.penalty_weight(run),
         "memgen.threads": run.threads,
         "memgen.trainer_threads": run.threads,
         "memgen.batch_invariant": (run.device, run.dtype) == ("cpu", "fp32"),
@@ -135,7 +138,7 @@ def verl_config(
         "data.max_response_length": response,
         "data.seed": run.seed,
         "actor_rollout_ref.model.path": initial,
-        "actor_rollout_ref.model.override_config.trainable": TRAINABLE[run.stage],
+        "actor_rollout_ref.model.override_config.trainable": list(method.stages[run.stage]),
         "actor_rollout_ref.model.enable_gradient_checkpointing": grpo.gradient_checkpointing,
         f"{actor}.use_kl_loss": grpo.kl_beta > 0,
         f"{actor}.kl_loss_coef": grpo.kl_beta,
@@ -148,7 +151,7 @@ def verl_config(
         f"{actor}.ppo_epochs": grpo.updates,
         f"{actor}.ppo_micro_batch_size_per_gpu": micro_batch,
         f"{actor}.grad_clip": grpo.clip_grad,
-        f"{actor}.optim.lr": getattr(grpo.lr, run.stage),
+        f"{actor}.optim.lr": grpo.lr[run.stage],
         f"{actor}.optim.weight_decay": grpo.weight_decay,
         f"{actor}.fsdp_config.seed": run.seed,
         f"{actor}.fsdp_config.mixed_precision.param_dtype": run.dtype,

@@ -7,7 +7,7 @@ from typing import Any
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from memgen.tasks import reward_of
+from memgen.tasks import REWARDS
 
 
 class TaskRewardManager(RewardManagerBase):
@@ -33,7 +33,7 @@ class TaskRewardManager(RewardManagerBase):
         reward_model_tokenizer: Any = None,
     ) -> None:
         super().__init__(config, tokenizer, compute_score)
-        self.reward = reward_of(config.memgen.reward)
+        self.reward = REWARDS.load(config.memgen.reward)
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one trajectory.

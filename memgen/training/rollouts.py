@@ -1,4 +1,4 @@
-"""Rollouts with latents as a person reads them, and as the trigger's penalty needs them."""
+"""Rollouts with latents as a person reads them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LatentTrajectory(Trajectory):
     """One answer as it was scored.
 
     Attributes:
-        reward: the reward, and counts of blocks, latents and tokens.
+        reward: the reward, and the method's counts of the answer.
         prompt: the prompt's text.
         response: the response's text, latents as their reserved tokens.
         reference: what the answer was compared with.
@@ -27,9 +27,8 @@ class LatentTrajectory(Trajectory):
     reference: str
 
     def table_row(self) -> dict[str, Any]:
-        """Texts and numbers."""
-        texts = {"prompt": self.prompt, "response": self.response, "reference": self.reference}
-        return texts | {name: self.reward[name] for name in ("reward", "invocation_rate", "latents", "tokens")}
+        """Returns the texts, the reward and the counts."""
+        return {"prompt": self.prompt, "response": self.response, "reference": self.reference, **self.reward}
 
 
 def read_latent_trajectories(batch: KVBatchMeta, tokenizer: Any, split: str, step: int) -> list[LatentTrajectory]:

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from verl.trainer.sft_trainer import SFTTrainer
-from verl.workers.engine_workers import TrainingWorker, TrainingWorkerConfig
+from verl.workers.config import TrainingWorkerConfig
+from verl.workers.engine_workers import TrainingWorker
 from verl.workers.utils.losses import sft_loss
 
-from memgen.training.engine import ENGINE
+from memgen.training.engine import ENGINE, LatentEngine
 from memgen.training.loader import StepLoader
 from memupdate.platform.sft import process_group
 
 
-class WeaverSFTTrainer(SFTTrainer):
-    """Stock but for the engine's key, which verl fixes, the order of training, and ``model/`` at the end."""
+class LatentSFTTrainer(SFTTrainer):
+    """verl's own trainer with another engine, a repeatable order of training, and an export of the model at the end."""
 
     def _build_engine(self) -> None:
         self.loss_fn = partial(sft_loss, config=None)  # type: ignore[arg-type]  # as verl's own trainer does
@@ -50,13 +51,14 @@ class WeaverSFTTrainer(SFTTrainer):
         # verl would train a step more where the last one is not the end of an epoch
         if self.resume_global_step < self.total_training_steps:
             super().fit()
+        assert isinstance(self.engine, LatentEngine)
         self.engine.export(Path(self.config.trainer.default_local_dir).parent / "model")
 
 
 def run(config: DictConfig) -> None:
     """Trains as configured."""
     with process_group():
-        WeaverSFTTrainer(config=config).fit()
+        LatentSFTTrainer(config=config).fit()
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from torch.distributed.fsdp import fully_shard
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "memgen"))
 from tiny_models import DELIMITERS, prompts, tiny_memgen
 
-from memgen.model import MemGenModel
-from memgen.stream import WovenText, weave
+from memgen.weaver import MemGenModel
+from memgen.weaver.stream import WovenText, weave
 
 
 def row(model: MemGenModel, rank: int) -> tuple[list[int], int]:

@@ -18,7 +18,7 @@ import pytest
 from latent_commands import ROOT, digest, environment, kill_all, script, words
 
 from memgen.example import copy_task, write_base, write_lines
-from memgen.model import MemGenModel
+from memgen.weaver import MemGenModel
 from memupdate.platform.checkpoints import complete_checkpoints
 from memupdate.platform.metrics import MetricsFile
 

@@ -23,9 +23,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "memgen"))
 from tiny_models import INFERENCE_IDS, PROMPT_IDS, prompts, randomise, tiny_memgen
 
-from memgen.model import MemGenModel, SamplingSettings
-from memgen.model.generated import Generated
-from memgen.serving import LatentClient, ServerAnswer, export_for_sglang, http_transport
+from memgen.serving import ServerAnswer, export_for_sglang, http_transport
+from memgen.weaver import LatentClient, MemGenModel, SamplingSettings
+from memgen.weaver.generated import Generated
 from memupdate.platform.batch_invariant import BATCH_INVARIANT
 from memupdate.platform.rollout.sglang_cpu import STUBS
 
@@ -59,7 +59,7 @@ def serving(folder: Path, kind: str) -> Iterator[Server]:
     environment = os.environ | {
         "PYTHONPATH": f"{STUBS}:{ROOT}",
         "SGLANG_USE_CPU_ENGINE": "1",
-        "SGLANG_EXTERNAL_MODEL_PACKAGE": "memgen.serving.sglang_models",
+        "SGLANG_EXTERNAL_MODEL_PACKAGE": "memgen.weaver.sglang",
         "OMP_NUM_THREADS": "1",
         BATCH_INVARIANT: "1",
     }

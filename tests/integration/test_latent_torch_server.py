@@ -17,11 +17,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "memgen"))
 from tiny_models import randomise
 
-from memgen.data.streams import generation_prefix
+from memgen.base.chat import generation_prefix
+from memgen.base.server import ServerAnswer
 from memgen.example import write_base
-from memgen.model import LoraSettings, MemGenModel, SamplingSettings, build_memgen
-from memgen.model.generated import Generated
-from memgen.serving import LatentClient, ServerAnswer
+from memgen.weaver import LatentClient, LoraSettings, MemGenModel, SamplingSettings, build_memgen
+from memgen.weaver.generated import Generated
 
 pytestmark = pytest.mark.slow
 QUESTIONS = ("red, blue", "green. white", "pink")

@@ -17,7 +17,7 @@ def loaded(statement: str, of: set[str]) -> list[str]:
 
 def test_the_ground_floor_loads_without_the_engines() -> None:
     ours = "memupdate.memory, memupdate.data.preprocess_locomo, memupdate.evaluation.report, memupdate.rewards"
-    assert loaded(f"import {ours}, memgen.model, memgen.runner", ENGINES) == []
+    assert loaded(f"import {ours}, memgen.weaver.modeling, memgen.runner", ENGINES) == []
     assert loaded("import ray", ENGINES) == ["ray"]
 
 

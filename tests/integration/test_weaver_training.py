@@ -17,7 +17,7 @@ from latent_commands import ROOT, digest, environment, kill_all, script, words
 from transformers import AutoModelForCausalLM
 
 from memgen.example import conversations, copy_task, write_base, write_lines
-from memgen.model import MemGenModel
+from memgen.weaver import MemGenModel
 
 # 16 streams in batches of 4, twice: the first epoch ends after step 4 of 8.
 OPTIONS = {

@@ -64,57 +64,111 @@ def test_engines_are_touched_in_their_rooms_only(room: str) -> None:
             assert not engines, f"{path.relative_to(ROOT)} imports {sorted(engines)}"
 
 
-# What memgen's ground floor may import of this project and of the field. memupdate gives its errors alone.
-GROUND = {
-    "stream": {"memgen.stream", "memupdate.errors", "torch"},
-    "model": {
-        *("memgen.stream", "memgen.model", "memupdate.errors"),
-        *("torch", "transformers", "peft", "safetensors", "huggingface_hub"),
+# What memgen's lower floors may import of this project and of the field. memupdate gives its ground files alone.
+MEMUPDATE_GROUND = {f"memupdate.{name}" for name in ("errors", "checks", "files", "tables", "inverse_cdf")}
+MODEL_LIBRARIES = {"torch", "transformers", "peft", "safetensors", "huggingface_hub"}
+# What the contract of a method is made of: a method may import it, and so may every shared room.
+CONTRACT = {"memgen.base", "memgen.data", "memgen.sections", "memgen.methods"}
+METHOD_ROOMS = {"weaver"}
+
+
+def memgen_sources(place: str) -> list[Path]:
+    where = ROOT / "memgen" / place
+    return [where] if where.is_file() else sorted(where.rglob("*.py"))
+
+
+def is_within(name: str, places: set[str]) -> bool:
+    return any(name == place or name.startswith(place + ".") for place in places)
+
+
+def test_the_base_of_latent_methods_stands_on_the_ground() -> None:
+    for path in memgen_sources("base"):
+        for name in imports(path):
+            allowed = is_within(name, {"memgen.base"} | MEMUPDATE_GROUND | MODEL_LIBRARIES)
+            assert allowed or name.split(".")[0] in sys.stdlib_module_names, f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("room", sorted(METHOD_ROOMS))
+def test_g35_a_method_imports_the_contract_and_no_other_method(room: str) -> None:
+    """G35: the latent model needs torch, transformers and peft: no Ray, verl or flash-attention. Only the classes that
+    SGLang loads import SGLang."""
+    for path in memgen_sources(room):
+        served = {"sglang"} if path.parent.name == "sglang" else set()
+        for name in imports(path):
+            allowed = is_within(name, {f"memgen.{room}"} | CONTRACT | MEMUPDATE_GROUND | MODEL_LIBRARIES | served)
+            assert allowed or name.split(".")[0] in sys.stdlib_module_names, f"{path.relative_to(ROOT)} imports {name}"
+
+
+# What memgen's shared rooms and files may import of this project: the contract, and no method.
+SHARED = {
+    "data": {"memgen.base", "memgen.data"},
+    "tasks": {"memgen.tasks"},
+    "sections.py": {"memgen.data.formats"},
+    "methods.py": {"memgen.base", "memgen.data", "memgen.sections", "memupdate.platform.rollout.decoding"},
+    "settings": {"memgen.settings", "memgen.tasks", *CONTRACT},
+    "serving": {"memgen.serving", *CONTRACT},
+    "training": {"memgen.training", "memgen.tasks", "memupdate", *CONTRACT},
+    "run_folder.py": {"memgen.sections"},
+    "state.py": CONTRACT,
+    "loading.py": {"memgen.state", *CONTRACT},
+    "evaluation.py": {"memgen.loading", "memgen.tasks", "memupdate.evaluation", *CONTRACT},
+    "runner.py": {
+        *("memgen.training", "memgen.evaluation", "memgen.loading", "memgen.run_folder", "memgen.state"),
+        *CONTRACT,
     },
+    "cli.py": {"memgen.runner", "memgen.settings"},
 }
 
 
-@pytest.mark.parametrize("room", sorted(GROUND))
-def test_memgen_stands_on_the_ground(room: str) -> None:
-    """G35: the latent model needs torch, transformers and peft: no Ray, verl, SGLang or flash-attention."""
-    for path in (ROOT / "memgen" / room).rglob("*.py"):
+@pytest.mark.parametrize("place", sorted(SHARED))
+def test_memgen_s_shared_rooms_import_no_method(place: str) -> None:
+    for path in memgen_sources(place):
         for name in imports(path):
-            first = name.split(".")[0]
-            allowed = any(name == one or name.startswith(one + ".") for one in GROUND[room])
-            assert allowed or first in sys.stdlib_module_names, f"{path.relative_to(ROOT)} imports {name}"
+            if name.split(".")[0] in ("memgen", "memupdate"):
+                assert is_within(name, SHARED[place] | MEMUPDATE_GROUND), f"{path} imports {name}"
 
 
-def test_sglang_is_imported_by_the_served_classes_only() -> None:
+def test_every_room_of_memgen_has_its_floor() -> None:
+    rooms = {
+        path.name for path in (ROOT / "memgen").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert rooms == {"base", *METHOD_ROOMS, *SHARED, "__init__.py", "example.py"}
+
+
+def test_engines_are_imported_by_memgen_s_training_and_served_classes_only() -> None:
     for path in (ROOT / "memgen").rglob("*.py"):
-        if path.parent.name not in ("sglang_models", "training"):
+        if path.parent.name not in ("sglang", "training"):
             assert not {name for name in imports(path) if name.split(".")[0] in HEAVY}, path
 
 
-# What memgen's other rooms and files may import of this project.
-UPPER = {
-    "data": {"memgen.data", "memgen.stream", "memupdate.errors"},
-    "tasks": {"memgen.tasks", "memupdate.errors"},
-    "settings": {"memgen.settings", "memgen.tasks", "memupdate.errors"},
-    "serving": {"memgen.serving", "memgen.model", "memgen.stream", "memupdate.errors"},
-    "training": {
-        *("memgen.training", "memgen.serving", "memgen.settings", "memgen.tasks"),
-        *("memgen.data", "memgen.model", "memgen.stream", "memupdate"),
-    },
-    "runner.py": {
-        *("memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memgen.tasks"),
-        "memupdate",
-    },
-    "cli.py": {"memgen.runner", "memgen.settings", "memupdate.errors"},
-}
+def memgen_modules() -> dict[str, Path]:
+    """Dotted names of memgen's modules and packages."""
+    found = {}
+    for path in (ROOT / "memgen").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
 
 
-@pytest.mark.parametrize("place", sorted(UPPER))
-def test_memgen_s_upper_rooms_import_lower_ones_only(place: str) -> None:
-    where = ROOT / "memgen" / place
-    for path in [where] if where.is_file() else where.rglob("*.py"):
-        for name in imports(path):
-            if name.split(".")[0] in ("memgen", "memupdate"):
-                assert any(name == one or name.startswith(one + ".") for one in UPPER[place]), f"{path} imports {name}"
+def test_memgen_s_modules_import_each_other_in_no_circle() -> None:
+    """At import; what a function imports when it is called does not count, nor what is for type checkers alone."""
+    modules = memgen_modules()
+    needs = {name: {one for one in imported_at_once(path) if one in modules} for name, path in modules.items()}
+    done: set[str] = set()
+    while len(done) < len(needs):
+        free = {name for name, others in needs.items() if name not in done and others - {name} <= done}
+        assert free, f"a circle among {sorted(set(needs) - done)}"
+        done |= free
+
+
+def imported_at_once(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
 def test_memupdate_never_imports_memgen() -> None:

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 
 import torch
 
+from memupdate.inverse_cdf import inverse_cdf
+
 # Takes temperatures (R,), where 0 is greedy decoding. Returns logits (R, V), which are not yet divided by them.
 Policy = Callable[[torch.Tensor], torch.Tensor]
 
@@ -180,10 +182,7 @@ def uniform(seed: int, position: int) -> float:
 def sample_rows(logits_RV: torch.Tensor, temperatures_R: torch.Tensor, uniforms_R: torch.Tensor) -> torch.Tensor:
     """Draws one token per row by inverse CDF; rows with temperature 0 are greedy. Returns ids (R,)."""
     greedy_R = temperatures_R == 0
-    scaled_RV = logits_RV.double() / temperatures_R.masked_fill(greedy_R, 1.0)[:, None]
-    cdf_RV = torch.softmax(scaled_RV, -1).cumsum(-1)
-    drawn_R = torch.searchsorted(cdf_RV, (uniforms_R * cdf_RV[:, -1])[:, None], right=True).squeeze(1)
-    drawn_R = drawn_R.clamp(max=logits_RV.shape[1] - 1)
+    drawn_R = inverse_cdf(logits_RV.double() / temperatures_R.masked_fill(greedy_R, 1.0)[:, None], uniforms_R)
     return torch.where(greedy_R, logits_RV.argmax(-1), drawn_R)
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from memgen.model import MemGenModel
+from memgen.weaver import MemGenModel
 
 
 def merged(decoder: nn.Module, adapter: str | None) -> nn.Module:

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from memgen.model.generated import INSERTED, NOT_ASKED, SKIPPED, Generated
-from memgen.stream import ReservedIds
-from memgen.training.actions import action_mask
-from memgen.training.invocation import invocation_penalties, invocation_rate
+from memgen.weaver.actions import action_mask
+from memgen.weaver.generated import INSERTED, NOT_ASKED, SKIPPED, Generated
+from memgen.weaver.invocation import invocation_penalties, invocation_rate
+from memgen.weaver.stream import ReservedIds
 
 RESERVED = ReservedIds((90, 91), (95, 96, 97))
 # Insert at the prompt's end; text 5; a delimiter 7, after which the text 5 skips; 7 again, after which a block follows.

@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, DictConfigWrap
 from verl.workers.rollout.replica import TokenOutput
 
-from memgen.data.streams import prompt_ids
+from memgen.base.chat import prompt_ids
 from memgen.example import chat_tokenizer, write_base
-from memgen.model import MemGenModel, build_memgen
 from memgen.training.agent_loop import LatentAgentLoop
+from memgen.weaver import MemGenModel, build_memgen
 from memupdate.errors import FieldError
 
 QUESTION = [{"role": "user", "content": "Say it back: red blue"}]

@@ -14,8 +14,8 @@ from small_tokenizer import small_tokenizer
 from tiny_models import prompts, randomise, tiny_base, tiny_memgen
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from memgen.model import LoraSettings, MemGenConfig, MemGenModel, build_memgen
-from memgen.stream import weave_text
+from memgen.weaver import LoraSettings, MemGenConfig, MemGenModel, build_memgen
+from memgen.weaver.stream import weave_text
 from memupdate.errors import DataError, FieldError
 
 
@@ -55,7 +55,7 @@ def test_adapters_are_peft_adapters(tmp_path: Path) -> None:
         ids = torch.tensor(prompts((9,)))
         with torch.no_grad():
             expected = with_peft.base_model.model.model(ids).last_hidden_state
-            from memgen.model.adapters import AdapterUse, active_adapters
+            from memgen.base.adapters import AdapterUse, active_adapters
 
             with active_adapters(model.reasoner.model).use([AdapterUse(name)]):
                 found = model.reasoner.model(ids).last_hidden_state

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tiny_models import DELIMITERS, INFERENCE_IDS, PROMPT_IDS, STOP, tiny_memgen
 
-from memgen.model.generated import Generated
-from memgen.serving import LatentClient, ServerAnswer, export_for_sglang
-from memgen.serving.client import CLOSE, FORCE
-from memgen.stream import DelimiterTable, StreamRules
+from memgen.base.server import ServerAnswer
+from memgen.weaver import LatentClient, export_for_sglang
+from memgen.weaver.client import CLOSE, FORCE
+from memgen.weaver.generated import Generated
+from memgen.weaver.stream import DelimiterTable, StreamRules
 from memupdate.errors import FieldError
 
 RULES = tiny_memgen(max_inference_aug_num=2).rules

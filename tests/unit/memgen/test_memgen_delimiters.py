@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_tokenizer import LINES, small_tokenizer
 
-from memgen.stream import DelimiterTable, ReservedIds
+from memgen.weaver.stream import DelimiterTable, ReservedIds
 from memupdate.errors import FieldError
 
 

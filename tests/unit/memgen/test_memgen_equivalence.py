@@ -7,8 +7,8 @@ import torch
 from naive import Naive, named_gradients
 from tiny_models import DELIMITERS, STOP, padded, prompts, response_log_probs, tiny_memgen
 
-from memgen.model import MemGenModel, SamplingSettings
-from memgen.model.generated import INSERTED, SKIPPED
+from memgen.weaver import MemGenModel, SamplingSettings
+from memgen.weaver.generated import INSERTED, SKIPPED
 
 KINDS = [
     ("shared", "head", False),

@@ -10,12 +10,12 @@ import pytest
 
 from memgen.example import copy_task, write_base, write_lines
 from memgen.runner import MemGenRunner
-from memgen.settings import Settings
+from memgen.settings import Settings, new_settings
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    settings = Settings()
+    settings = new_settings()
     settings.model.reasoner = str(write_base(tmp_path / "base"))
     settings.model.prompt_latents, settings.model.inference_latents = 2, 3
     settings.dataset.test_file = str(tmp_path / "test.jsonl")

@@ -6,8 +6,9 @@ import pytest
 import torch
 from tiny_models import INFERENCE_IDS, PROMPT_IDS, VOCAB
 
-from memgen.model.gate import MASKED, gate_logits
-from memgen.stream import ReservedIds
+from memgen.base.sampling import MASKED
+from memgen.weaver.gate import gate_logits
+from memgen.weaver.stream import ReservedIds
 
 RESERVED = ReservedIds(tuple(PROMPT_IDS), tuple(INFERENCE_IDS))
 TEXT = [token for token in range(VOCAB) if token not in RESERVED.all]

@@ -9,10 +9,10 @@ import torch
 from tiny_models import DELIMITERS, INFERENCE_IDS, PROMPT_IDS, STOP, prompts, tiny_base, tiny_memgen
 from torch import nn
 
-from memgen.model import MemGenModel, SamplingSettings
-from memgen.model.generated import INSERTED, NOT_ASKED, SKIPPED, Generated
-from memgen.model.sampling import Sampler
-from memgen.stream import ReservedIds, check_stream
+from memgen.weaver import MemGenModel, SamplingSettings
+from memgen.weaver.generated import INSERTED, NOT_ASKED, SKIPPED, Generated
+from memgen.weaver.sampler import Sampler
+from memgen.weaver.stream import ReservedIds, check_stream
 from memupdate.errors import FieldError
 
 GREEDY = SamplingSettings(temperature=0)

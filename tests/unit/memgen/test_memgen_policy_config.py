@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from tiny_models import tiny_memgen
 from verl.trainer.ppo.core_algos import agg_loss
 
-from memgen.data import Question, read_questions, write_questions
+from memgen.data.questions import Question, read_questions, write_questions
 from memgen.example import chat_tokenizer
 from memgen.settings import Settings, read_settings
 from memgen.training.policy_job import check_questions, verl_config

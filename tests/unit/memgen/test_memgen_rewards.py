@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from memgen.tasks import REWARDS, reward_of
+from memgen.tasks import REWARDS
 from memgen.tasks.math_answers import boxed, same_answer
 from memupdate.errors import FieldError
+
+reward_of = REWARDS.load
 
 EQUAL = [
     ("1,000", "1000"),
@@ -134,6 +136,6 @@ def test_exact_is_the_same_words() -> None:
 
 
 def test_an_unknown_reward_names_the_known_ones() -> None:
-    with pytest.raises(FieldError, match=r"reward: got 'code'; allowed: math, math_first_box, exact"):
+    with pytest.raises(FieldError, match=r"reward: got 'code'; allowed: one of math, math_first_box, exact"):
         reward_of("code")
-    assert all(isinstance(reward("x", "x"), float) for reward in REWARDS.values())
+    assert all(isinstance(reward("x", "x"), float) for reward in map(reward_of, REWARDS))

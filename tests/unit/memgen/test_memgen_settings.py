@@ -104,8 +104,8 @@ def test_every_shipped_file_is_valid_and_has_the_published_defaults(path: Path) 
     assert (model.prompt_latents, model.inference_latents) == (8, 8)
     assert (model.max_prompt_aug_num, model.max_inference_aug_num) == (1, 5)
     grpo, gsm8k = settings.run.grpo, path.stem == "gsm8k"
-    assert (grpo.group_size, grpo.kl_beta, grpo.lr.weaver) == (8, 0.0, 1e-5)
-    assert (grpo.lr.trigger, grpo.max_new_tokens) == ((1e-6, 1024) if gsm8k else (1e-5, 512))
+    assert (grpo.group_size, grpo.kl_beta, grpo.lr["weaver"]) == (8, 0.0, 1e-5)
+    assert (grpo.lr["trigger"], grpo.max_new_tokens) == ((1e-6, 1024) if gsm8k else (1e-5, 512))
     lora = model.weaver_lora
     assert (lora.rank, lora.alpha, lora.dropout, lora.target_modules) == (16, 32.0, 0.1, ["q_proj", "v_proj"])
 

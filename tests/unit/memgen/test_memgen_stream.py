@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memgen.stream import (
+from memgen.weaver.stream import (
     DelimiterTable,
     ReservedIds,
     StreamPlan,
@@ -19,7 +19,7 @@ from memgen.stream import (
     weave,
     weave_text,
 )
-from memgen.stream.rules import IdTables
+from memgen.weaver.stream.rules import IdTables
 from memupdate.errors import FieldError
 
 # Vocabulary of 20: 0 padding, 1..9 text (2 and 5 are delimiters), 10..11 and 12..14 reserved.

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from memgen.data import WovenRow, generation_prefix, read_examples, read_rows, weave_examples, write_rows
-from memgen.data.examples import split_examples
+from memgen.base.chat import generation_prefix
+from memgen.data.examples import read_examples, split_examples
+from memgen.data.rows import TrainingRow, read_rows, write_rows
 from memgen.example import chat_tokenizer, conversations, copy_task, write_lines
-from memgen.stream import DelimiterTable, ReservedIds, StreamRules
+from memgen.weaver.rows import weave_examples
+from memgen.weaver.stream import DelimiterTable, ReservedIds, StreamRules
 from memupdate.errors import DataError, FieldError
 
 PREFIX = "<|im_start|>assistant\n"
@@ -27,12 +29,14 @@ def rules(tokenizer: Any) -> StreamRules:
     return StreamRules(reserved, DelimiterTable.from_tokenizer(tokenizer), 1, 2)
 
 
-def weave_file(path: Path, data_format: str, tokenizer: Any, rules: StreamRules, longest: int = 400) -> list[WovenRow]:
+def weave_file(
+    path: Path, data_format: str, tokenizer: Any, rules: StreamRules, longest: int = 400
+) -> list[TrainingRow]:
     prefix = tokenizer.encode(PREFIX, add_special_tokens=False)
     return weave_examples(read_examples(path, data_format), tokenizer, rules, prefix, longest)
 
 
-def readable(row: WovenRow, tokenizer: Any, rules: StreamRules, learnt: bool | None = None) -> str:
+def readable(row: TrainingRow, tokenizer: Any, rules: StreamRules, learnt: bool | None = None) -> str:
     """A stream's text, with P and I for latents; only what is learnt, or only what is not."""
     marks = dict.fromkeys(rules.reserved.prompt, "P") | dict.fromkeys(rules.reserved.inference, "I")
     return "".join(
@@ -93,7 +97,7 @@ def test_rows_survive_the_disk(tmp_path: Path, tokenizer: Any, rules: StreamRule
     rows = weave_file(write_lines(tmp_path / "a.jsonl", copy_task(3)), "instruction", tokenizer, rules)
     write_rows(tmp_path / "rows.parquet", rows)
     assert read_rows(tmp_path / "rows.parquet") == rows
-    with pytest.raises(DataError, match="expected woven streams"):
+    with pytest.raises(DataError, match="expected rows of training"):
         read_rows(tmp_path / "none.parquet")
 
 
@@ -133,7 +137,7 @@ def test_a_line_of_another_shape_is_named(tmp_path: Path, data_format: str, line
 
 
 def test_what_cannot_be_woven_is_named(tmp_path: Path, tokenizer: Any, rules: StreamRules) -> None:
-    def weave(completion: str, longest: int = 400) -> list[WovenRow]:
+    def weave(completion: str, longest: int = 400) -> list[TrainingRow]:
         path = write_lines(tmp_path / "a.jsonl", [{"prompt": "a", "completion": completion}])
         return weave_file(path, "instruction", tokenizer, rules, longest)
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 from tiny_models import DELIMITERS, INFERENCE_IDS, PROMPT_IDS, STOP, prompts, tiny_memgen
 
-from memgen.model import MemGenModel, SamplingSettings
-from memgen.model.generated import Generated
-from memgen.serving import LatentClient, LatentServedModel, ServerAnswer
-from memgen.stream import split_blocks
+from memgen.base.server import ServerAnswer
+from memgen.weaver import LatentClient, LatentServedModel, MemGenModel, SamplingSettings
+from memgen.weaver.generated import Generated
+from memgen.weaver.stream import split_blocks
 from memupdate.errors import FieldError
 from memupdate.platform.rollout.decoding import Request, generate_batch
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tiny_models import DELIMITERS, INFERENCE_IDS, PROMPT_IDS, padded, prompts, tiny_memgen
 
-from memgen.model import MemGenModel
-from memgen.stream import split_turns, weave_text
+from memgen.weaver import MemGenModel
+from memgen.weaver.stream import split_turns, weave_text
 from memupdate.errors import FieldError
 
 RESERVED = PROMPT_IDS + INFERENCE_IDS

@@ -14,7 +14,7 @@ from transformers import (
     SmolLM3Config,
 )
 
-from memgen.model import MemGenConfig, MemGenModel
+from memgen.weaver import MemGenConfig, MemGenModel
 
 VOCAB = 160
 PROMPT_IDS, INFERENCE_IDS = [152, 153, 154], [155, 156, 157, 158]

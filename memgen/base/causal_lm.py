@@ -1,0 +1,26 @@
+"""Reading the causal LM that a latent method works on."""
+
+from __future__ import annotations
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from memupdate.errors import FieldError
+
+
+def read_causal_lm(field: str, path: str) -> PreTrainedModel:
+    """Reads a causal LM in fp32.
+
+    Args:
+        field: the setting that names it, for the error message.
+        path: Hugging Face folder or name.
+
+    Raises:
+        FieldError: no causal LM can be read there.
+    """
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise FieldError(field, path, f"a causal LM that can be read here ({str(error).splitlines()[0]})") from error
+    assert isinstance(model, PreTrainedModel)
+    return model

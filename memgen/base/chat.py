@@ -1,0 +1,86 @@
+"""Chat messages as token ids: prompts, and the turns of a conversation, as a tokenizer's chat template writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from memupdate.errors import DataError, FieldError
+
+if TYPE_CHECKING:
+    # Importing it takes seconds, and a wrong setting is reported before that.
+    from transformers import PreTrainedTokenizerBase
+
+# ``role`` and ``content``.
+Message = Mapping[str, str]
+
+
+class Turn(NamedTuple):
+    """One turn of the assistant: ids of the prompt before it, ids of the response, and its number, 0-based."""
+
+    prompt: tuple[int, ...]
+    response: tuple[int, ...]
+    number: int
+
+
+def generation_prefix(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Returns the text by which a tokenizer's chat template opens a turn of the assistant.
+
+    Raises:
+        FieldError: the tokenizer has no chat template, or the template opens no turn.
+    """
+    if tokenizer.chat_template is None:
+        raise FieldError("model.reasoner", tokenizer.name_or_path, "a model whose tokenizer has a chat template")
+    user = [{"role": "user", "content": "x"}]
+    before = _written(tokenizer, user)
+    after = _written(tokenizer, user, opens_turn=True)
+    prefix = after.removeprefix(before)
+    if not prefix or prefix == after:
+        raise FieldError("model.reasoner", tokenizer.name_or_path, "a chat template with a generation prompt")
+    return prefix
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """Returns the ids of a prompt that ends where the assistant's turn begins."""
+    return _encode(tokenizer, _written(tokenizer, messages, opens_turn=True))
+
+
+def turns_of(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, place: str) -> list[Turn]:
+    """Returns the assistant's turns of a conversation. Each turn's prompt is the text before it.
+
+    Args:
+        messages: the conversation.
+        tokenizer: a tokenizer with a chat template.
+        place: where the conversation stands, for error messages.
+
+    Raises:
+        DataError: the chat template does not keep the text of a turn, or does not end a turn with ``eos_token``.
+    """
+    found: list[Turn] = []
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        prompt = prompt_ids(tokenizer, messages[:index])
+        whole = _encode(tokenizer, _written(tokenizer, messages[: index + 1]))
+        if whole[: len(prompt)] != prompt:
+            raise DataError(
+                f"{place}: messages[{index}]: the chat template writes another prompt when the reply stands "
+                "behind it; training needs one that keeps it"
+            )
+        response = whole[len(prompt) :]
+        if tokenizer.eos_token_id not in response:
+            raise DataError(
+                f"{place}: messages[{index}]: the chat template must end a turn with eos_token {tokenizer.eos_token!r}"
+            )
+        end = response.index(tokenizer.eos_token_id) + 1
+        found.append(Turn(tuple(prompt), tuple(response[:end]), len(found)))
+    return found
+
+
+def _written(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], opens_turn: bool = False) -> str:
+    conversation = [dict(message) for message in messages]
+    return str(tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=opens_turn))
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False))

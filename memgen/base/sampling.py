@@ -1,0 +1,75 @@
+"""Drawing the next id of each row. Every row has a random state of its own, so its tokens do not depend on the batch.
+
+Shapes: R rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from memupdate.errors import FieldError
+from memupdate.inverse_cdf import inverse_cdf
+
+# A logit that nothing draws: exp(MASKED / T) is 0 for every T ≤ 90 in fp32. Minus infinity would make NaN in entropy
+# (0 · inf), and larger values overflow in half precision.
+MASKED = -1.0e4
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How ids are drawn.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_k: keep the k most likely ids; 0 keeps all.
+        top_p: keep the most likely ids that together reach this probability; 1 keeps all.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise FieldError("temperature", self.temperature, "a number of at least 0 (0 is greedy)")
+        if self.top_k < 0:
+            raise FieldError("top_k", self.top_k, "an integer of at least 0 (0 keeps all)")
+        if not 0 < self.top_p <= 1:
+            raise FieldError("top_p", self.top_p, "a number in (0, 1]")
+
+    @property
+    def filters(self) -> bool:
+        """Whether a filter is set that can change what is drawn."""
+        return self.temperature > 0 and (self.top_k > 0 or self.top_p < 1)
+
+
+def at_least_fp32(logits: torch.Tensor) -> torch.Tensor:
+    """Returns half precision as fp32, and anything wider as it is."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def filtered(logits_RV: torch.Tensor, settings: SamplingSettings) -> torch.Tensor:
+    """Returns a copy of the logits in which everything that top-k and top-p leave out is ``MASKED``."""
+    sorted_RV, order_RV = logits_RV.sort(-1, descending=True)
+    probability_RV = torch.softmax(sorted_RV / settings.temperature, -1)
+    dropped_RV = probability_RV.cumsum(-1) - probability_RV >= settings.top_p
+    if settings.top_k:
+        dropped_RV[:, settings.top_k :] = True
+    return logits_RV.scatter(1, order_RV, sorted_RV.masked_fill(dropped_RV, MASKED))
+
+
+def draw(logits_RV: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """Draws one id for each row.
+
+    Args:
+        logits_RV: logits, already divided by the temperature.
+        generators: the rows' random states, on the CPU. Each of them advances by one number.
+
+    Returns:
+        Ids (R,).
+    """
+    uniform_R = torch.stack([torch.rand((), generator=one, dtype=torch.float64) for one in generators])
+    return inverse_cdf(logits_RV, uniform_R.to(logits_RV.device))

@@ -1,0 +1,94 @@
+"""A supervised run: rows, verl's config, and the processes that train."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from memgen.data.rows import TrainingRow, write_rows
+from memgen.methods import method_of
+from memgen.sections import Settings
+from memupdate.errors import FieldError
+from memupdate.platform import config as run_config
+from memupdate.platform.stages import SFTProgress, run_stage
+
+logger = logging.getLogger(__name__)
+
+CONFIG = "latent_sft"
+
+
+def train_supervised(settings: Settings, initial: Path, train: list[TrainingRow], valid: list[TrainingRow]) -> Path:
+    """Trains in processes of its own, and goes on where an earlier call was stopped.
+
+    Args:
+        settings: the run's settings.
+        initial: folder of the model that training starts from, in the run's folder.
+        train: the rows that are trained on.
+        valid: rows that are measured and not trained on; may be empty.
+
+    Returns:
+        The model's folder, ``model/`` beside ``initial``.
+
+    Raises:
+        FieldError: fewer rows than one batch.
+        StageError: a process of the training failed; the message holds the end of its log.
+    """
+    folder, run = initial.parent, settings.run
+    batch = run.sft.batch_size
+    for field, rows in (("dataset.train_file", train), ("dataset.valid_ratio", valid or train)):
+        if len(rows) < batch:
+            raise FieldError(field, f"{len(rows)} turns", f"at least run.sft.batch_size, {batch}")
+    write_rows(folder / "rows" / "train.parquet", train)
+    if valid:
+        write_rows(folder / "rows" / "valid.parquet", valid)
+    config = verl_config(settings, initial, folder, held_out=bool(valid))
+    run_config.save(config, folder / "verl.yaml")
+    steps = run.sft.epochs * (len(train) // batch)
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+        *("--nproc-per-node", str(run.ranks), "-m", "memgen.training.sft", str(folder / "verl.yaml")),
+    ]
+    launches = len(list(folder.glob("metrics-*.jsonl")))
+    environment = {
+        "OMP_NUM_THREADS": str(run.threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "VERL_FILE_LOGGER_PATH": str(folder / f"metrics-{launches + 1:03d}.jsonl"),
+    }
+    logger.info("training the %s in %s: %d turns, %d steps (log: train.log)", run.stage, folder, len(train), steps)
+    run_stage(command, folder / "train.log", environment, SFTProgress(folder / "train.log", steps, run.stage))
+    return folder / "model"
+
+
+def verl_config(settings: Settings, initial: Path, folder: Path, held_out: bool) -> DictConfig:
+    """Returns verl's config of a run: ``configs/latent_sft.yaml`` with the run's settings."""
+    run, sft = settings.run, settings.run.sft
+    values: dict[str, Any] = {
+        "model.path": initial,
+        "model.override_config.trainable": list(method_of(settings.model.method).stages[run.stage]),
+        "model.enable_gradient_checkpointing": sft.gradient_checkpointing,
+        "engine.seed": run.seed,
+        "+engine.mixed_precision": f"{{param_dtype:{run.dtype},reduce_dtype:fp32,buffer_dtype:fp32}}",
+        "optim.lr": sft.lr,
+        "optim.lr_scheduler_type": sft.lr_scheduler_type,
+        "optim.lr_warmup_steps_ratio": sft.warmup_ratio,
+        "optim.weight_decay": sft.weight_decay,
+        "optim.clip_grad": sft.clip_grad,
+        "data.train_files": folder / "rows" / "train.parquet",
+        "data.val_files": folder / "rows" / "valid.parquet" if held_out else "null",
+        "data.train_batch_size": sft.batch_size,
+        "data.micro_batch_size_per_gpu": min(sft.micro_batch_size, sft.batch_size // run.ranks),
+        "data.max_length": settings.dataset.max_length,
+        "trainer.experiment_name": f"{run.stage}-sft",
+        "trainer.device": run.device,
+        "trainer.seed": run.seed,
+        "trainer.total_epochs": sft.epochs,
+        "trainer.save_freq": sft.save_steps,
+        "trainer.test_freq": sft.valid_steps if held_out else -1,
+        "trainer.n_gpus_per_node": run.ranks,
+        "trainer.default_local_dir": folder / "checkpoints",
+    }
+    return run_config.compose(CONFIG, [f"{key}={value}" for key, value in values.items()])

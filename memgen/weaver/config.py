@@ -1,0 +1,186 @@
+"""The configuration of a MemGen model: config.json of its checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from inspect import get_annotations
+from typing import Any, ClassVar
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+
+from memgen.base.adapters import LoraSettings
+from memgen.base.decoder import check_supported
+from memgen.weaver.gate import MODES
+from memgen.weaver.kinds import TRIGGERS, WEAVERS
+from memgen.weaver.stream import DelimiterTable, ReservedIds, StreamRules
+from memupdate.checks import check_choice
+from memupdate.errors import FieldError
+
+# The parts that can be trained.
+COMPONENTS = ("weaver", "trigger")
+TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+# What Hugging Face's loaders pass beside a config's fields, and what trainers add to any causal LM's config.
+FROM_HUGGING_FACE = {"model_type", "name_or_path", "attn_implementation", *TOKEN_IDS}
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """Returns a hash of a tokenizer's vocabulary, by which a checkpoint knows its own tokenizer."""
+    vocabulary = json.dumps(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]), ensure_ascii=True)
+    return hashlib.sha256(vocabulary.encode()).hexdigest()[:16]
+
+
+@strict
+class MemGenConfig(PreTrainedConfig):
+    """Configuration of a MemGen model.
+
+    Attributes:
+        text_config: the reasoner's config, under the name by which Hugging Face finds a composite's language model.
+        weaver_config: config of the weaver's own base model (``paper`` only); None where it shares the reasoner's.
+        trigger_config: the same for the trigger.
+        weaver: ``paper`` or ``shared``.
+        trigger: ``paper`` or ``head``.
+        mode: ``learned`` (the trigger decides), ``always`` (insert wherever it would be asked), ``never`` (vanilla).
+        prompt_ids, inference_ids: the reserved ids of the two blocks; their number is the number of latents.
+        delimiter_ids, separator_ids, digit_ids: see :class:`memgen.weaver.stream.DelimiterTable`.
+        max_prompt_aug_num: turns whose prompt may end in a block.
+        max_inference_aug_num: blocks after delimiters, in one response.
+        generation_prefix_ids: the ids that open an assistant's turn; their last occurrence ends the prompt, and their
+            number tells the turn. Needed where ``forward`` gets no prompt lengths.
+        temperature: what a trainer divides logits by, and the default of generation.
+        weaver_lora, trigger_lora: :class:`memgen.base.adapters.LoraSettings`, as dictionaries.
+        trainable: which of ``weaver`` and ``trigger`` are trainable in a model just made or loaded (the stage of
+            training); everything else is frozen.
+        tokenizer_digest: hash of the tokenizer's vocabulary, "" where unknown.
+    """
+
+    model_type = "memgen"
+    sub_configs: ClassVar[dict[str, Any]] = {
+        "text_config": AutoConfig,
+        "weaver_config": AutoConfig,
+        "trigger_config": AutoConfig,
+    }
+
+    text_config: Any = None
+    weaver_config: Any = None
+    trigger_config: Any = None
+    weaver: str = "shared"
+    trigger: str = "head"
+    mode: str = "learned"
+    prompt_ids: list[int] | tuple[int, ...] = ()
+    inference_ids: list[int] | tuple[int, ...] = ()
+    delimiter_ids: list[int] | tuple[int, ...] = ()
+    separator_ids: list[int] | tuple[int, ...] = ()
+    digit_ids: list[int] | tuple[int, ...] = ()
+    max_prompt_aug_num: int = 1
+    max_inference_aug_num: int = 5
+    generation_prefix_ids: list[int] | tuple[int, ...] = ()
+    temperature: float | int = 1.0
+    weaver_lora: dict[str, Any] | None = None
+    trigger_lora: dict[str, Any] | None = None
+    trainable: list[str] | tuple[str, ...] = COMPONENTS
+    tokenizer_digest: str = ""
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        unknown = {key for key in kwargs if not key.startswith("_")} - FROM_HUGGING_FACE
+        if unknown:
+            raise FieldError("MemGenConfig", sorted(unknown), f"only {sorted(self.own_fields())}")
+        for name in self.sub_configs:
+            given = getattr(self, name)
+            if isinstance(given, dict):
+                given = AutoConfig.for_model(**given)
+                setattr(self, name, given)
+        for name in get_annotations(type(self)):
+            if name.endswith("_ids") or name == "trainable":
+                setattr(self, name, list(getattr(self, name)))
+        for name in ("weaver_lora", "trigger_lora"):
+            settings = asdict(_lora(name, getattr(self, name)))
+            setattr(self, name, settings | {"target_modules": list(settings["target_modules"])})
+        super().__post_init__(**kwargs)
+        # Hugging Face makes a config without arguments to compare with when it writes config.json.
+        if self.text_config is not None:
+            self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
+            self._check()
+
+    @classmethod
+    def own_fields(cls) -> set[str]:
+        """Returns the names of the fields that are not Hugging Face's."""
+        return set(get_annotations(cls)) - {"sub_configs"}
+
+    def _check(self) -> None:
+        check_choice("weaver", self.weaver, WEAVERS)
+        check_choice("trigger", self.trigger, TRIGGERS)
+        check_choice("mode", self.mode, MODES)
+        if not set(self.trainable) <= set(COMPONENTS):
+            raise FieldError("trainable", self.trainable, f"some of {', '.join(COMPONENTS)}")
+        if not self.temperature > 0:
+            raise FieldError("temperature", self.temperature, "a number above 0 (generation alone can be greedy)")
+        if self.weaver_config is not None and not WEAVERS[self.weaver].may_own_decoder:
+            allowed = f"None: weaver {self.weaver!r} is the reasoner's own"
+            raise FieldError("weaver_config", "a model of its own", allowed)
+        if self.trigger_config is not None and not TRIGGERS[self.trigger].may_own_decoder:
+            allowed = f"None: trigger {self.trigger!r} reads the reasoner's states"
+            raise FieldError("trigger_config", "a model of its own", allowed)
+        for name in self.sub_configs:
+            if getattr(self, name) is not None:
+                check_supported(getattr(self, name), name)
+        rules = self.rules()
+        largest = max(*rules.reserved.all, *rules.delimiters.ids, 0)
+        if largest >= self.vocab_size:
+            raise FieldError("prompt_ids, inference_ids or delimiter_ids", largest, f"ids below {self.vocab_size}")
+        if self.trigger_config is not None and self.trigger_config.vocab_size < min(rules.reserved.all):
+            raise FieldError("trigger_config.vocab_size", self.trigger_config.vocab_size, "the reasoner's vocabulary")
+
+    def rules(self) -> StreamRules:
+        """Returns the rules of this model's streams."""
+        return StreamRules(
+            reserved=ReservedIds(tuple(self.prompt_ids), tuple(self.inference_ids)),
+            delimiters=DelimiterTable(
+                frozenset(self.delimiter_ids), frozenset(self.separator_ids), frozenset(self.digit_ids)
+            ),
+            max_prompt_aug_num=self.max_prompt_aug_num,
+            max_inference_aug_num=self.max_inference_aug_num,
+        )
+
+    def lora(self, name: str) -> LoraSettings:
+        """Returns the settings of adapter ``weaver`` or ``trigger``."""
+        return _lora(f"{name}_lora", getattr(self, f"{name}_lora"))
+
+    def check_tokenizer(self, tokenizer: Any) -> None:
+        """Refuses a tokenizer that the reserved ids and delimiters were not made for.
+
+        Raises:
+            FieldError: its vocabulary is another.
+        """
+        given = tokenizer_digest(tokenizer)
+        if self.tokenizer_digest and given != self.tokenizer_digest:
+            raise FieldError(
+                "tokenizer", f"vocabulary {given} of {len(tokenizer)} ids", f"the checkpoint's: {self.tokenizer_digest}"
+            )
+
+    @property
+    def vocab_size(self) -> int:
+        """The reasoner's vocabulary."""
+        return int(self.text_config.vocab_size)
+
+    @property
+    def max_position_embeddings(self) -> int:
+        """The shortest context of the models involved: the reasoner's, and the weaver's or trigger's own."""
+        given: Iterable[Any] = (getattr(self, name) for name in self.sub_configs)
+        return min(int(config.max_position_embeddings) for config in given if config is not None)
+
+
+def _lora(field: str, given: dict[str, Any] | None) -> LoraSettings:
+    """Settings from a dictionary, the defaults from None."""
+    given = given or {}
+    unknown = set(given) - set(LoraSettings.__dataclass_fields__)
+    if unknown:
+        raise FieldError(field, sorted(unknown), f"only {sorted(LoraSettings.__dataclass_fields__)}")
+    return LoraSettings(**given)
+
+
+AutoConfig.register(MemGenConfig.model_type, MemGenConfig)

@@ -1,0 +1,93 @@
+"""A MemGen checkpoint as SGLang loads it: the base model, with the weaver's and the trigger's tensors beside it.
+
+One folder holds both, so that SGLang's own ``update_weights_from_disk`` updates all of them in place and, with
+``flush_cache``, drops every cached latent.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from memgen.base.adapters import adapted_layers
+from memgen.weaver.modeling import MemGenModel
+from memgen.weaver.shared_weaver import SharedWeaver
+from memgen.weaver.stream import INFERENCE, PROMPT
+from memgen.weaver.triggers import HeadTrigger
+from memupdate.errors import FieldError
+
+# Names of the tensors that are not the base model's.
+PREFIX = "memgen."
+ARCHITECTURES = {
+    "qwen2": "MemGenQwen2ForCausalLM",
+    "qwen3": "MemGenQwen3ForCausalLM",
+    "llama": "MemGenLlamaForCausalLM",
+}
+
+
+def export_for_sglang(model: MemGenModel, folder: str | Path) -> None:
+    """Writes ``config.json`` and ``model.safetensors`` for SGLang; the tokenizer is the caller's to save beside them.
+
+    Args:
+        model: a model with the ``shared`` weaver and the ``head`` trigger, in its serving dtype.
+        folder: made where it is not there.
+
+    Raises:
+        FieldError: another weaver or trigger, an adapter outside q_proj and v_proj, numbers exempted from the
+            delimiters (the server sees one id at a time), or an architecture that ``memgen.weaver.sglang`` has
+            no class of.
+    """
+    config = model.config
+    if not (isinstance(model.weaver, SharedWeaver) and isinstance(model.trigger, HeadTrigger)):
+        raise FieldError("weaver, trigger", (config.weaver, config.trigger), "shared, head: what SGLang can serve")
+    if config.separator_ids:
+        raise FieldError("separator_ids", len(config.separator_ids), "none: SGLang asks by the last id alone")
+    kind = config.text_config.model_type
+    if kind not in ARCHITECTURES:
+        raise FieldError("text_config.model_type", kind, ", ".join(ARCHITECTURES))
+    targets = set(config.lora("weaver").target_modules)
+    if not targets <= {"q_proj", "v_proj"}:
+        raise FieldError("weaver_lora.target_modules", sorted(targets), "q_proj and v_proj")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = config.text_config.to_dict() | {
+        "architectures": [ARCHITECTURES[kind]],
+        "torch_dtype": str(model.dtype).removeprefix("torch."),
+        "memgen": {name: getattr(config, name) for name in ("prompt_ids", "inference_ids", "delimiter_ids")},
+    }
+    (folder / "config.json").write_text(json.dumps(settings, indent=1))
+    base = {name: tensor for name, tensor in model.reasoner.state_dict().items() if ".lora_" not in name}
+    if config.text_config.tie_word_embeddings:
+        base.pop("lm_head.weight", None)
+    tensors = base | {PREFIX + name: tensor for name, tensor in latent_tensors(model).items()}
+    copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    save_file(copies, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@torch.no_grad()
+def latent_tensors(model: MemGenModel) -> dict[str, torch.Tensor]:
+    """Returns what the server needs beside the base model.
+
+    Returns:
+        ``queries`` (Kp + Ki, D) with norm and scale applied, the prompt block's first; ``projection.weight`` and
+        ``.bias``; ``trigger.weight`` (D) and ``.bias`` (1), insert minus skip; and for each adapted projection
+        ``{layer}.{q|v}.A`` (r, D) and ``.B`` (out, r), scaled.
+    """
+    weaver, head = model.weaver, model.trigger.output_layer
+    tensors = {
+        "queries": torch.cat([weaver.queries(PROMPT), weaver.queries(INFERENCE)]),
+        "projection.weight": weaver.weaver_to_reasoner.weight,
+        "projection.bias": weaver.weaver_to_reasoner.bias,
+        "trigger.weight": head.weight[1] - head.weight[0],
+        "trigger.bias": head.bias[1:] - head.bias[:1],
+    }
+    for path, layer in adapted_layers(model.reasoner.model, weaver.adapter).items():
+        _, index, *_, projection = path.split(".")
+        down, up = layer.matrices(weaver.adapter)
+        settings = layer.settings[weaver.adapter]
+        tensors[f"{index}.{projection[0]}.A"] = down
+        tensors[f"{index}.{projection[0]}.B"] = up * (settings.alpha / settings.rank)
+    return tensors

@@ -1,0 +1,372 @@
+"""The MemGen model: a frozen reasoner, a weaver and a trigger, as one Hugging Face causal language model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from memgen.base.adapter_files import check_keys, load_adapter, save_adapter
+from memgen.base.adapters import add_adapter, is_adapter_key
+from memgen.base.decoder import Decoder
+from memgen.base.packed import ATTENTION
+from memgen.base.prompts import find_prompts, turn_of, unpack
+from memgen.base.sampling import SamplingSettings
+from memgen.methods import OnIds
+from memgen.weaver.config import COMPONENTS, MemGenConfig
+from memgen.weaver.gate import gate_logits
+from memgen.weaver.generated import GeneratedBatch
+from memgen.weaver.generation import Generation
+from memgen.weaver.kinds import TRIGGERS, WEAVERS
+from memgen.weaver.lanes import Lanes
+from memgen.weaver.prompts import check_stream_prompts
+from memgen.weaver.sampler import Sampler
+from memgen.weaver.stream import StreamPlan
+from memgen.weaver.stream.rules import IdTables
+from memgen.weaver.teacher_forcing import agreed_steps, stream_hidden
+from memgen.weaver.triggers import MemGenTrigger
+from memgen.weaver.weavers import MemGenWeaver
+from memupdate.errors import FieldError
+
+
+class MemGenForCausalLM(PreTrainedModel):
+    """Hugging Face model over streams of text and latents.
+
+    ``forward`` is teacher-forced and differentiable, :meth:`generate` is not. Only weaver and trigger can be trained;
+    :meth:`train_only` says which of them is.
+    """
+
+    config_class = MemGenConfig
+    config: MemGenConfig
+    base_model_prefix = ""
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    # a list, as Hugging Face declares it
+    _keys_to_ignore_on_load_missing = [r"\.lora_[AB]_(weaver|trigger)$"]  # noqa: RUF012
+
+    def __init__(
+        self,
+        config: MemGenConfig,
+        reasoner: PreTrainedModel | None = None,
+        weaver_decoder: Decoder | None = None,
+        trigger_decoder: Decoder | None = None,
+    ) -> None:
+        """Builds the model.
+
+        Args:
+            config: its configuration.
+            reasoner: a causal LM to use as it is; made from the config, untrained, where None.
+            weaver_decoder: the same for the weaver's own decoder, where the config has one.
+            trigger_decoder: the same for the trigger's.
+        """
+        super().__init__(config)
+        self.reasoner = reasoner or AutoModelForCausalLM.from_config(config.text_config)
+        if config.weaver_config is not None:
+            weaver_decoder = weaver_decoder or AutoModel.from_config(config.weaver_config)
+        if config.trigger_config is not None:
+            trigger_decoder = trigger_decoder or AutoModel.from_config(config.trigger_config)
+        decoder = self.reasoner.model
+        self.weaver = WEAVERS[config.weaver](len(config.prompt_ids), len(config.inference_ids), decoder, weaver_decoder)
+        self.trigger = TRIGGERS[config.trigger](decoder, trigger_decoder)
+        for name, _, adapted in self._adapters():
+            add_adapter(adapted, name, config.lora(name))
+        for base in {self.reasoner.model, self.weaver.decoder, self.trigger.decoder}:
+            base.config._attn_implementation = ATTENTION
+        self.rules = config.rules()
+        self.checkpointing = False
+        self._tables: IdTables | None = None
+        if self.reasoner.device.type != "meta":
+            # All parts are initialised or were given; Hugging Face would otherwise draw given weights anew.
+            for module in self.modules():
+                module._is_hf_initialized = True  # type: ignore[assignment]
+        self.post_init()
+        self.train_only(*config.trainable)
+
+    # -- what is trained
+
+    def train_only(self, *components: str) -> None:
+        """Makes ``weaver``, ``trigger``, both or neither trainable, and freezes everything else, the reasoner always.
+
+        Raises:
+            FieldError: another component.
+        """
+        unknown = set(components) - set(COMPONENTS)
+        if unknown:
+            raise FieldError("components", sorted(unknown), ", ".join(COMPONENTS))
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(self.component_of(name) in components)
+
+    @staticmethod
+    def component_of(name: str) -> str | None:
+        """Returns the component that a parameter is a trainable part of, or None for a base weight."""
+        if is_adapter_key(name):
+            return name.rsplit("_", 1)[-1]
+        owner = name.split(".", 1)[0]
+        return owner if owner in COMPONENTS and ".own_decoder." not in name else None
+
+    def parameter_digest(self, component: str | None) -> str:
+        """Returns a hash of a component's parameters, or of all base weights where it is None."""
+        digest = hashlib.sha256()
+        for name, parameter in sorted(self.named_parameters()):
+            if self.component_of(name) == component:
+                digest.update(name.encode())
+                digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """Recomputes each layer in the backward pass of training. Hugging Face's way would drop the caches."""
+        if (gradient_checkpointing_kwargs or {}).get("use_reentrant"):
+            raise FieldError("use_reentrant", True, "False: a reentrant recompute loses the gradients of the caches")
+        self.checkpointing = True
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keeps every activation."""
+        self.checkpointing = False
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether layers are recomputed."""
+        return self.checkpointing
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Returns the reasoner's embeddings."""
+        embeddings: nn.Module = self.reasoner.get_input_embeddings()
+        return embeddings
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Returns the reasoner's head."""
+        head: nn.Module = self.reasoner.get_output_embeddings()
+        return head
+
+    # -- teacher forcing
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        prompt_lengths: torch.Tensor | None = None,
+        turns: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> CausalLMOutputWithPast:
+        """Returns logits of the policy over whole streams.
+
+        Args:
+            input_ids: streams (B, L), padded on either side; or one packed sequence (1, N), without a mask, whose
+                positions start again at 0 with every row.
+            attention_mask: 1 for real items (B, L).
+            position_ids: tells packed rows apart; positions follow from the mask otherwise.
+            prompt_lengths: items of each prompt (B,); found by ``generation_prefix_ids`` where None.
+            turns: each row's turn in its conversation (B,); from ``generation_prefix_ids`` where None.
+            labels: ids to predict, -100 elsewhere (as ``input_ids``, not shifted); latents are never supervised.
+            use_cache: accepted because Hugging Face's callers pass it; there is no cache to hand out.
+            return_dict: accepted likewise; the output is always a ModelOutput.
+
+        Returns:
+            ``logits`` aligned with ``input_ids`` and gated (divide by ``config.temperature`` for the policy), and the
+            mean cross-entropy as ``loss`` where labels are given.
+
+        Raises:
+            FieldError: a malformed stream, one longer than the context, or prompts that cannot be told.
+        """
+        packed = attention_mask is None and input_ids.shape[0] == 1 and position_ids is not None
+        if packed:
+            assert position_ids is not None
+            ids_BL, mask_BL = unpack(input_ids, position_ids)
+        else:
+            ids_BL = input_ids
+            mask_BL = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        plan = self._plan(ids_BL, mask_BL.bool(), prompt_lengths, turns)
+        checkpointing = self.checkpointing and self.training
+        hidden_BLD = self._hidden(plan, checkpointing)
+        trigger_BL = hidden_BLD.new_zeros(ids_BL.shape)
+        if self.config.mode == "learned":
+            trigger_BL = self.trigger.stream_logits(plan, hidden_BLD, checkpointing)
+            # In the graph also where nothing is asked: every rank's backward runs the same layers.
+            hidden_BLD = hidden_BLD + (trigger_BL.sum() * 0.0).to(hidden_BLD.dtype)
+        fields = (hidden_BLD, trigger_BL, plan.asked_BL, plan.forced_BL)
+        if packed:
+            fields = tuple(field[plan.mask_BL][None] for field in fields)  # type: ignore[assignment]
+        hidden, trigger, asked, forced = fields
+        logits = self.reasoner.lm_head(hidden)
+        # In place: the output must not be a view, or FSDP2 loses track of it when a trainer divides it in place.
+        gate_logits(
+            logits.view(-1, logits.shape[-1]),
+            trigger.reshape(-1),
+            asked.reshape(-1),
+            forced.reshape(-1),
+            self.rules.reserved,
+            self.config.mode,
+            self.config.temperature,
+        )
+        loss = None if labels is None else self._loss(logits, input_ids, labels)
+        return CausalLMOutputWithPast(loss=loss, logits=logits)  # type: ignore[arg-type]  # of any dtype
+
+    def _plan(
+        self,
+        ids_BL: torch.Tensor,
+        mask_BL: torch.Tensor,
+        prompt_lengths: torch.Tensor | None,
+        turns: torch.Tensor | None,
+    ) -> StreamPlan:
+        longest = int(mask_BL.sum(1).max())
+        if longest > self.config.max_position_embeddings:
+            raise FieldError(
+                "input_ids", f"a stream of {longest} items", f"at most {self.config.max_position_embeddings} items"
+            )
+        prefix = self.config.generation_prefix_ids
+        if prefix:
+            found, found_turns = find_prompts(ids_BL, mask_BL, prefix)
+            prompt_lengths = found if prompt_lengths is None else prompt_lengths
+            turns = found_turns if turns is None else turns
+        elif prompt_lengths is None:
+            if self.config.mode != "never":
+                raise FieldError("prompt_lengths", None, "each row's, or a config with generation_prefix_ids")
+            prompt_lengths = mask_BL.sum(1) + 1
+        if self._tables is None or self._tables.kind_V.device != ids_BL.device:
+            self._tables = IdTables(self.rules, self.config.vocab_size, ids_BL.device)
+        return StreamPlan(self.rules, self._tables, ids_BL, mask_BL, prompt_lengths, turns)
+
+    def _hidden(self, plan: StreamPlan, checkpointing: bool) -> torch.Tensor:
+        steps = plan.steps
+        if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self.weaver.parameters()):
+            steps = max(steps, 1)  # a batch without blocks has gradients too, all of them zero
+        return stream_hidden(self.reasoner.model, self.weaver, plan, agreed_steps(self, steps), checkpointing)
+
+    def _loss(self, logits_BLV: torch.Tensor, ids_BL: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
+        reserved = torch.tensor(self.rules.reserved.all, device=ids_BL.device)
+        labels_BL = labels_BL.masked_fill(torch.isin(ids_BL, reserved), -100)
+        return F.cross_entropy(logits_BLV[:, :-1].flatten(0, 1).float(), labels_BL[:, 1:].flatten(), ignore_index=-100)
+
+    # -- generation
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_new_tokens: int,
+        sampling: SamplingSettings | None = None,
+        stop_ids: Iterable[int] = (),
+        turns: Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
+        on_ids: OnIds | None = None,
+    ) -> GeneratedBatch:
+        """Generates a response to each prompt; rows are independent of what else is in the batch.
+
+        Args:
+            prompts: text ids of each row.
+            max_new_tokens: text ids per response; latents do not count.
+            sampling: how ids are drawn; at ``config.temperature`` where None.
+            stop_ids: ids that end a response.
+            turns: each row's turn in its conversation; from ``generation_prefix_ids`` where None.
+            seeds: each row's seed; from PyTorch's global random state where None.
+            on_ids: called with a row's index and the ids its response grows by, as they come.
+
+        Returns:
+            The rows' streams, log-probs and decisions, and the positions computed.
+
+        Raises:
+            FieldError: no prompts, an empty one, a reserved id in one, a number of turns or seeds other than the
+                prompts', no room in the context, or ``max_new_tokens`` below 1.
+        """
+        check_stream_prompts(prompts, max_new_tokens, self.config)
+        if turns is None:
+            turns = [turn_of(prompt, self.config.generation_prefix_ids) for prompt in prompts]
+        if seeds is None:
+            seeds = torch.randint(2**62, (len(prompts),)).tolist()
+        for field, given in (("turns", turns), ("seeds", seeds)):
+            if len(given) != len(prompts):
+                raise FieldError(field, len(given), f"one for each of the {len(prompts)} prompts")
+        mode = self.config.mode
+        generation = Generation(
+            lanes=self.lanes(weaves=mode != "never", decides=mode == "learned"),
+            rules=self.rules,
+            mode=mode,
+            sampler=Sampler(
+                sampling or SamplingSettings(temperature=float(self.config.temperature)), self.rules.reserved, mode
+            ),
+            max_new_tokens=max_new_tokens,
+            stop_ids=frozenset(stop_ids),
+            on_ids=on_ids,
+        )
+        was_training = self.training
+        self.eval()
+        try:
+            return generation.run(prompts, turns, [torch.Generator().manual_seed(seed) for seed in seeds])
+        finally:
+            self.train(was_training)
+
+    def lanes(self, weaves: bool, decides: bool) -> Lanes:
+        """Returns new lanes over this model's parts for one batch: see :class:`memgen.weaver.lanes.Lanes`."""
+        decoder, head = self.reasoner.model, self.reasoner.lm_head
+        return Lanes(decoder, head, self.weaver, self.trigger, self.rules, weaves, decides)
+
+    # -- checkpoints
+
+    def _adapters(self) -> list[tuple[str, str, Decoder]]:
+        """Name of each adapter, prefix of its decoder's parameters, and the decoder."""
+        parts: tuple[tuple[str, MemGenWeaver | MemGenTrigger], ...] = (
+            ("weaver", self.weaver),
+            ("trigger", self.trigger),
+        )
+        return [
+            (part.adapter, "reasoner.model." if part.own_decoder is None else f"{name}.own_decoder.", part.decoder)
+            for name, part in parts
+            if part.adapter is not None
+        ]
+
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | Path, state_dict: dict[str, torch.Tensor] | None = None, **kwargs: Any
+    ) -> None:
+        """Writes config.json, safetensors, and each adapter as a PEFT adapter (``weaver_adapter/``, …).
+
+        Args:
+            save_directory: folder.
+            state_dict: tensors to write in place of the model's own (a gathered sharded model's).
+            kwargs: Hugging Face's.
+        """
+        tensors = self.state_dict() if state_dict is None else state_dict
+        base = {key: tensor for key, tensor in tensors.items() if not is_adapter_key(key)}
+        super().save_pretrained(save_directory, state_dict=base, **kwargs)
+        for name, prefix, decoder in self._adapters():
+            mine = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+            base_name = getattr(decoder.config, "_name_or_path", None) or None
+            save_adapter(Path(save_directory) / f"{name}_adapter", mine, name, self.config.lora(name), base_name)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Reads a checkpoint folder: every tensor must be there, of the right shape, and no other.
+
+        Raises:
+            FieldError: a tensor that is missing, extra or of another shape.
+            DataError: an adapter's file is missing.
+        """
+        wants_info = kwargs.pop("output_loading_info", False)
+        kwargs["ignore_mismatched_sizes"] = True  # reported below, with the names
+        kwargs["output_loading_info"] = True
+        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model, info = loaded
+        where = str(pretrained_model_name_or_path)
+        for key, stored, expected in info["mismatched_keys"]:
+            raise FieldError(f"{where}: {key}", tuple(stored), f"shape {tuple(expected)}, as its config.json says")
+        check_keys(where, missing=set(info["missing_keys"]), extra=set(info["unexpected_keys"]))
+        for name, _, decoder in model._adapters():
+            load_adapter(Path(pretrained_model_name_or_path) / f"{name}_adapter", decoder, name)
+        model.train_only(*model.config.trainable)
+        return (model, info) if wants_info else model
+
+
+# The public name. The class has the other one because tools, verl among them, tell a causal LM by its class's name.
+MemGenModel = MemGenForCausalLM
+
+AutoModelForCausalLM.register(MemGenConfig, MemGenForCausalLM)

@@ -1,0 +1,20 @@
+"""Which prompts MemGen can generate from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memgen.base.prompts import check_prompts
+from memgen.weaver.config import MemGenConfig
+
+
+def check_stream_prompts(prompts: Sequence[Sequence[int]], max_new_tokens: int, config: MemGenConfig) -> None:
+    """Refuses what cannot be generated from.
+
+    Raises:
+        FieldError: a reserved id in a prompt; see also :func:`memgen.base.prompts.check_prompts`.
+    """
+    rules = config.rules()
+    for index, prompt in enumerate(prompts):
+        rules.reserved.reject_in(prompt, f"prompts[{index}]")
+    check_prompts(prompts, max_new_tokens, config, 0 if config.mode == "never" else rules.most_latents())

@@ -1,0 +1,71 @@
+"""Where latents may be inserted: a table over the vocabulary, so that no text is decoded while tokens are generated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from memupdate.errors import FieldError
+
+DEFAULT_DELIMITERS = (",", ".", "\n")
+
+
+@dataclass(frozen=True)
+class DelimiterTable:
+    """The token ids after which a block may stand.
+
+    Attributes:
+        ids: tokens whose text ends in a delimiter.
+        separator_ids: tokens of ``ids`` that are nothing but a point or a comma; they do not count directly after one
+            of ``digit_ids``. Empty where numbers get no exemption.
+        digit_ids: tokens whose text ends in a digit.
+    """
+
+    ids: frozenset[int]
+    separator_ids: frozenset[int] = frozenset()
+    digit_ids: frozenset[int] = frozenset()
+
+    @classmethod
+    def from_tokenizer(
+        cls,
+        tokenizer: Any,
+        delimiters: Iterable[str] = DEFAULT_DELIMITERS,
+        exempt_numbers: bool = False,
+    ) -> DelimiterTable:
+        """Builds the table by decoding every id of a Hugging Face tokenizer once; special tokens are never delimiters.
+
+        Args:
+            tokenizer: the reasoner's.
+            delimiters: texts; an id counts when its own text ends in one of them.
+            exempt_numbers: a point or comma right after a digit does not count, because what follows is not known yet:
+                ``3.14`` and ``1,000`` stay whole, and a sentence that ends in a number loses its insertion point.
+
+        Raises:
+            FieldError: no delimiters, an empty one, or one that no token ends in.
+        """
+        delimiters = tuple(delimiters)
+        if not delimiters or "" in delimiters:
+            raise FieldError("delimiters", delimiters, "at least one text, none of them empty")
+        special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+        texts = {
+            token: text
+            for token, text in enumerate(tokenizer.batch_decode([[token] for token in range(len(tokenizer))]))
+            if token not in special
+        }
+        for delimiter in delimiters:
+            if not any(text.endswith(delimiter) for text in texts.values()):
+                raise FieldError("delimiters", delimiter, "texts that at least one token of the tokenizer ends in")
+        ids = {token for token, text in texts.items() if text.endswith(delimiters)}
+        if not exempt_numbers:
+            return cls(frozenset(ids))
+        inside_one_token = {t for t in ids if texts[t][-1] in ".," and texts[t][-2:-1].isdigit()}
+        return cls(
+            ids=frozenset(ids - inside_one_token),
+            separator_ids=frozenset(token for token in ids if texts[token] in (".", ",")),
+            digit_ids=frozenset(token for token, text in texts.items() if text[-1:].isdigit()),
+        )
+
+    def counts(self, previous: int | None, token: int) -> bool:
+        """Returns whether a block may stand after ``token``, which itself stands after ``previous``."""
+        return token in self.ids and not (token in self.separator_ids and previous in self.digit_ids)
