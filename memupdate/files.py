@@ -1,4 +1,4 @@
-"""Where the configs are, and files and folders written whole or not at all: beside their place first, then moved."""
+"""Where configs and lock files are, and how files and folders are written: whole, or not at all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from memupdate.errors import FieldError
 
-# In a checkout a link to the configs folder beside the packages, where users look; in a wheel the files themselves.
+# In a checkout these are links to the folders configs/ and docker/ beside the packages, where users look. In a wheel
+# they are folders that hold the files themselves.
 CONFIGS = Path(__file__).resolve().parent / "configs"
+LOCKS = Path(__file__).resolve().parent / "locks"
 
 
 @contextlib.contextmanager

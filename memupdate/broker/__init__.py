@@ -6,7 +6,7 @@ Importing this room does not import Ray; the actors and the client are loaded wh
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from memupdate.broker.conversations import Conversations, read_memories
 from memupdate.broker.journal import JournalError
@@ -14,6 +14,7 @@ from memupdate.broker.registry import BankRegistry, UnknownNamespaceError
 from memupdate.broker.results import Outcome
 from memupdate.broker.routing import DEFAULT_BROKER_NAME
 from memupdate.broker.service import MemoryBroker
+from memupdate.extras import missing_extras_named
 
 if TYPE_CHECKING:
     from memupdate.broker.actor import MemoryBrokerActor, RunningBroker, start_broker
@@ -46,7 +47,8 @@ _WITH_RAY = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _WITH_RAY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WITH_RAY[name]}"), name)
+    with missing_extras_named():
+        return getattr(importlib.import_module(f"{__name__}.{_WITH_RAY[name]}"), name)

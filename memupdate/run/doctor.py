@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memupdate.errors import MemupdateError
+from memupdate.files import LOCKS
 from memupdate.platform.config import LOCAL_MEMORY_GIB, check_tools, compose, one_line
 
-DOCKER = Path(__file__).resolve().parents[2] / "docker"
 # What a run stands on; the rest of the lock follows from these.
 WATCHED = ("torch", "verl", "ray", "sglang", "transformers", "peft", "tensordict", "numpy", "wandb", "hydra-core")
 FREE_DISK_GIB = 5.0
@@ -120,7 +120,7 @@ def check_space() -> Iterator[Finding]:
 
 def examine(profile: str, lock: Path | None = None) -> Iterator[Finding]:
     """All findings; a check that fails is a finding too."""
-    lock = lock or DOCKER / ("requirements-cpu.txt" if profile == "local" else "requirements-gpu.txt")
+    lock = lock or LOCKS / ("requirements-cpu.txt" if profile == "local" else "requirements-gpu.txt")
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("versions", lambda: check_versions(lock)),
         ("devices", check_device),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memupdate.extras import missing_extras_named
 from memupdate.tools.calls import TOOLS, CallContext, Parameter, check_arguments, error_text, parse_call, result_text
 from memupdate.tools.counts import TrajectoryCounts, counts_in
 
@@ -40,7 +41,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name.endswith("MemoryTool") or name == "MemoryTool":
-        from memupdate.tools import verl_tools
+        with missing_extras_named():
+            from memupdate.tools import verl_tools
 
         if hasattr(verl_tools, name):
             return getattr(verl_tools, name)

@@ -102,7 +102,7 @@ UPPER = {
         *("memgen.training", "memgen.settings", "memgen.data", "memgen.model", "memgen.stream", "memgen.tasks"),
         "memupdate",
     },
-    "cli.py": {"memgen.runner", "memgen.settings", "memupdate.errors"},
+    "cli.py": {"memgen.runner", "memgen.settings", "memupdate.errors", "memupdate.extras"},
 }
 
 
