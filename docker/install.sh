@@ -24,7 +24,11 @@ pip_install() { # pip_install VENV ARGUMENT...: shows errors alone; compiling is
 install_cpu_torch() { # install_cpu_torch VENV LOCK: the pinned torch, in a CPU build if pip can find one
   local venv=$1 lock=$2 torch log=$1/cpu-torch.log
   torch=$(grep '^torch==' "$lock")
-  # Its own dependencies are in the lock. The index may be out of reach, so it is given little time to answer.
+  # What is there and works stays, also where it is a CUDA build.
+  if "$venv/bin/python" -c "import sys, torch; sys.exit(torch.__version__.split('+')[0] != '${torch#*==}')" 2>/dev/null; then
+    return
+  fi
+  # A CPU build's own dependencies are in the lock. The index may be out of reach, so it is given little time to answer.
   if pip_install "$venv" --no-deps "$torch+cpu" 2>"$log"; then return; fi
   if pip_install "$venv" --no-deps --timeout 15 --retries 1 --extra-index-url "$TORCH_CPU_INDEX" "$torch+cpu" 2>>"$log"; then
     return

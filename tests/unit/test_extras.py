@@ -31,11 +31,12 @@ def names(requirements: list[str]) -> set[str]:
     """Names of the distributions in a list of requirements, those of the extras that it names included."""
     found: set[str] = set()
     for requirement in requirements:
-        name, extras = re.match(r"([\w.-]+)(?:\[([\w,]+)\])?", requirement).groups()  # type: ignore[union-attr]
-        if name == "memupdate":
-            found |= {one for extra in extras.split(",") for one in names(PROJECT["optional-dependencies"][extra])}
+        wanted = re.match(r"([\w.-]+)(?:\[([\w,]+)\])?", requirement)
+        assert wanted is not None, requirement
+        if wanted[1] == "memupdate":
+            found |= {one for extra in wanted[2].split(",") for one in names(PROJECT["optional-dependencies"][extra])}
         else:
-            found.add(normal(name))
+            found.add(normal(wanted[1]))
     return found
 
 
