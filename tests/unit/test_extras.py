@@ -74,6 +74,15 @@ def test_verl_is_the_one_that_the_locks_pin() -> None:
         assert verl in (ROOT / "docker" / f"requirements-{lock}.txt").read_text().splitlines()
 
 
+@pytest.mark.parametrize("lock", ["cpu", "gpu"])
+def test_a_lock_has_the_core_and_what_training_needs(lock: str) -> None:
+    """The commands of a run's environment include ``memupdate mcp``, so its lock must have what that needs."""
+    lines = (ROOT / "docker" / f"requirements-{lock}.txt").read_text().splitlines()
+    pinned = {normal(line.split("==")[0]) for line in lines if "==" in line}
+    extras = PROJECT["optional-dependencies"]
+    assert names(PROJECT["dependencies"] + extras["train"] + extras["sentence"] + extras["sglang"]) <= pinned
+
+
 Hide = Callable[..., None]
 
 
