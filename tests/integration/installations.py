@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from in_process_broker import write_conversation
+from mcp import ClientSession
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from test_mcp import all_six
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 300.0
@@ -96,3 +102,17 @@ class Environment:
         done = self.run(program, *arguments)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
+
+
+def use_the_six_tools_over_mcp(environment: Environment, folder: Path) -> None:
+    """Starts the environment's MCP server on a new bank in a folder, and calls every tool as a client."""
+    write_conversation(folder, "conv", ["Ana drinks tea", "Ana has a dog"])
+    words = ["mcp", "--bank", str(folder / "bank"), "--memories", str(folder / "conv.jsonl")]
+    server = StdioServerParameters(command=environment.command("memupdate"), args=words, cwd=environment.home)
+
+    async def talk() -> None:
+        async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
+            await session.initialize()
+            await all_six(session)
+
+    asyncio.run(asyncio.wait_for(talk(), 60))

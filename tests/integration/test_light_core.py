@@ -5,16 +5,11 @@ The only test that downloads: pip resolves the dependencies of the core, within 
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 
 import pytest
-from in_process_broker import write_conversation
-from installations import ROOT, Environment
-from mcp import ClientSession
-from mcp.client.stdio import StdioServerParameters, stdio_client
-from test_mcp import all_six
+from installations import ROOT, Environment, use_the_six_tools_over_mcp
 
 pytestmark = pytest.mark.slow
 
@@ -53,16 +48,7 @@ def test_five_lines_keep_and_find_a_memory(core: Environment) -> None:
 
 
 def test_the_mcp_server_answers_a_client(core: Environment, tmp_path: Path) -> None:
-    write_conversation(tmp_path, "conv", ["Ana drinks tea", "Ana has a dog"])
-    words = ["mcp", "--bank", str(tmp_path / "bank"), "--memories", str(tmp_path / "conv.jsonl")]
-    server = StdioServerParameters(command=core.command("memupdate"), args=words, cwd=core.home)
-
-    async def talk() -> None:
-        async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
-            await session.initialize()
-            await all_six(session)
-
-    asyncio.run(asyncio.wait_for(talk(), 60))
+    use_the_six_tools_over_mcp(core, tmp_path)
 
 
 @pytest.mark.parametrize("program", ["memupdate", "memgen"])

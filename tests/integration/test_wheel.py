@@ -6,7 +6,6 @@ save gigabytes; the project itself comes from the wheel.
 
 from __future__ import annotations
 
-import asyncio
 import configparser
 import sysconfig
 import tarfile
@@ -14,12 +13,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from in_process_broker import write_conversation
-from installations import ROOT, Environment, build_sdist, build_wheel, copy_of_the_checkout, tracked_files
-from mcp import ClientSession
-from mcp.client.stdio import StdioServerParameters, stdio_client
-from test_mcp import all_six
+from installations import (
+    ROOT,
+    Environment,
+    build_sdist,
+    build_wheel,
+    copy_of_the_checkout,
+    tracked_files,
+    use_the_six_tools_over_mcp,
+)
 
+import memgen
 import memupdate
 
 SIX_TOOLS = """
@@ -91,6 +95,7 @@ def test_the_wheel_has_one_version_two_commands_and_types(wheel: Path) -> None:
         commands.read_string(archive.read(f"{folder}/entry_points.txt").decode())
         assert f"\nVersion: {memupdate.__version__}\n" in archive.read(f"{folder}/METADATA").decode()
         assert {"memupdate/py.typed", "memgen/py.typed"} <= set(archive.namelist())
+    assert memgen.__version__ == memupdate.__version__
     assert dict(commands["console_scripts"]) == {"memupdate": "memupdate.cli:main", "memgen": "memgen.cli:main"}
 
 
@@ -108,16 +113,7 @@ def test_the_six_tools_work_on_a_bank(installed: Environment) -> None:
 
 
 def test_the_mcp_server_answers_a_client(installed: Environment, tmp_path: Path) -> None:
-    write_conversation(tmp_path, "conv", ["Ana drinks tea", "Ana has a dog"])
-    words = ["mcp", "--bank", str(tmp_path / "bank"), "--memories", str(tmp_path / "conv.jsonl")]
-    server = StdioServerParameters(command=installed.command("memupdate"), args=words, cwd=installed.home)
-
-    async def talk() -> None:
-        async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
-            await session.initialize()
-            await all_six(session)
-
-    asyncio.run(asyncio.wait_for(talk(), 60))
+    use_the_six_tools_over_mcp(installed, tmp_path)
 
 
 @pytest.mark.slow
