@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the tests need and runs them: lint, types, then pytest. Arguments go to pytest (default: everything).
+# Installs what the tests need and runs them: lint, types, then pytest.
 #   ./run_tests.sh                  everything, as CI does
-#   ./run_tests.sh tests/unit -n 2  a minute, no Ray
+#   ./run_tests.sh quick            leaves out the integration tests that are marked slow: under eight minutes on two cores
+#   ./run_tests.sh tests/unit -n 2  pytest with these arguments; this one takes a minute and starts no Ray
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source docker/install.sh
@@ -11,8 +12,11 @@ export PATH="$PWD/$venv/bin:$PATH" OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=fals
 ruff check .
 ruff format --check .
 mypy
-if [ $# -gt 0 ]; then
+integration=(tests/integration)
+if [ "${1:-}" = quick ] && [ $# = 1 ]; then
+  integration+=(-m "not slow")
+elif [ $# -gt 0 ]; then
   exec python -m pytest "$@"
 fi
 python -m pytest -n 2 tests/unit
-exec python -m pytest tests/integration
+exec python -m pytest "${integration[@]}"

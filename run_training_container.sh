@@ -9,6 +9,7 @@
 # profile, the venv's folder and the folder of runs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source docker/install.sh
 
 usage() { sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
@@ -26,13 +27,12 @@ while [ $# -gt 0 ]; do
 done
 
 if [ -z "$profile" ]; then
-  if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then profile=cluster; else profile=local; fi
+  if has_gpu; then profile=cluster; else profile=local; fi
 fi
 
 if [ "${MEMUPDATE_IMAGE:-0}" = 1 ]; then
   python=python3 # the image holds everything
 else
-  source docker/install.sh
   install_into "${MEMUPDATE_VENV:-.venv}" run
   python=${MEMUPDATE_VENV:-.venv}/bin/python
 fi

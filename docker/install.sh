@@ -1,38 +1,73 @@
-# Sourced by run_training_container.sh and run_tests.sh: one venv from the lock files, installed once per content.
+# Sourced by run_training_container.sh and run_tests.sh: makes one venv from the lock files, once per content of theirs.
 # shellcheck shell=bash
 
-find_python() { # the first Python that the lock files are for
-  local candidate
-  for candidate in "${MEMUPDATE_PYTHON:-}" python3.11 python3.12 python3; do
+TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+
+has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; }
+
+find_python() { # find_python VERSION...: the first interpreter of one of these versions
+  local candidate version
+  for candidate in "${MEMUPDATE_PYTHON:-}" "${@/#/python}" python3; do
     [ -n "$candidate" ] || continue
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
-      echo "$candidate"
-      return
-    fi
+    version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+    case " $* " in *" $version "*) echo "$candidate"; return ;; esac
   done
-  echo "memupdate: no Python 3.11 or 3.12 found; set MEMUPDATE_PYTHON to one" >&2
+  version=$*
+  echo "memupdate: no Python ${version// / or } found; set MEMUPDATE_PYTHON to one" >&2
   return 2
 }
 
+pip_install() { # pip_install VENV ARGUMENT...: shows errors alone; compiling is left for the end
+  "$1/bin/python" -m pip --disable-pip-version-check install -qq --no-compile "${@:2}"
+}
+
+install_cpu_torch() { # install_cpu_torch VENV LOCK: the pinned torch, in a CPU build if pip can find one
+  local venv=$1 lock=$2 torch log=$1/cpu-torch.log
+  torch=$(grep '^torch==' "$lock")
+  # What is there and works stays, also where it is a CUDA build.
+  if "$venv/bin/python" -c "import sys, torch; sys.exit(torch.__version__.split('+')[0] != '${torch#*==}')" 2>/dev/null; then
+    return
+  fi
+  # A CPU build's own dependencies are in the lock. The index may be out of reach, so it is given little time to answer.
+  if pip_install "$venv" --no-deps "$torch+cpu" 2>"$log"; then return; fi
+  if pip_install "$venv" --no-deps --timeout 15 --retries 1 --extra-index-url "$TORCH_CPU_INDEX" "$torch+cpu" 2>>"$log"; then
+    return
+  fi
+  echo "no CPU build of $torch found, also not at $TORCH_CPU_INDEX (see $log);" \
+    "installing pip's default build with its CUDA libraries, a download of several GB" >&2
+  pip_install "$venv" --constraint "$lock" "$torch"
+}
+
+prove_imports() { # prove_imports VENV: one line that says what is missing, and status 1, unless everything imports
+  "$1/bin/python" -W ignore -c '
+import importlib, sys
+for name in ("torch", "verl", "ray"):
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        sys.exit(f"memupdate: the installation in {sys.prefix} does not work: import {name}: {reason}")
+'
+}
+
 install_into() { # install_into VENV run|test
-  local venv=$1 purpose=$2 locks=(docker/requirements-cpu.txt) python wanted stamp
-  if command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then locks=(docker/requirements-gpu.txt); fi
+  local venv=$1 purpose=$2 locks=(docker/requirements-cpu.txt) versions=(3.11 3.12) python wanted stamp lock
+  if has_gpu; then locks=(docker/requirements-gpu.txt) versions=(3.12); fi
   [ "$purpose" = run ] || locks+=(docker/requirements-test.txt)
   wanted=$(cat "${locks[@]}" pyproject.toml | sha256sum | cut -c1-16)
   stamp=$venv/installed-$purpose
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then return; fi
-  python=$(find_python)
+  python=$(find_python "${versions[@]}")
   echo "installing into $venv (once; about two minutes with a fast network)" >&2
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-  local pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --no-compile)
-  # Exact pins without dependency resolution: what is installed is what the lock says. torch comes first so that a CPU
-  # build that the index or a wheel folder offers (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS) is taken and then kept.
-  "${pip[@]}" "$(grep -h '^torch==' "${locks[0]}")"
-  local lock
-  for lock in "${locks[@]}"; do "${pip[@]}" -r "$lock"; done
+  # Exact pins without dependency resolution: what is installed is what the lock says. torch comes first, because the lock
+  # accepts any build of it, and the first one installed stays.
+  has_gpu || install_cpu_torch "$venv" "${locks[0]}"
+  for lock in "${locks[@]}"; do pip_install "$venv" --no-deps -r "$lock"; done
   # pip would compile one file after another, half of the installation's time. A file for another Python (torch has one)
   # fails here as it does there; nothing but speed depends on it.
   "$venv/bin/python" -m compileall -q -q -j 0 "$venv/lib" || true
-  "${pip[@]}" --no-build-isolation -e .
+  pip_install "$venv" --no-deps --no-build-isolation -e .
+  prove_imports "$venv"
   echo "$wanted" >"$stamp"
 }

@@ -3,6 +3,9 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from memupdate import __version__ as __version__
+from memupdate.extras import missing_extras_named
+
 if TYPE_CHECKING:
     from memgen.runner import MemGenRunner
     from memgen.weaver import MemGenConfig, MemGenModel, MemGenTrigger, MemGenWeaver
@@ -14,4 +17,5 @@ def __getattr__(name: str) -> object:
     # On use: torch takes seconds to load, and a command with a wrong setting answers before that.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("memgen.runner" if name == "MemGenRunner" else "memgen.weaver"), name)
+    with missing_extras_named():
+        return getattr(import_module("memgen.runner" if name == "MemGenRunner" else "memgen.weaver"), name)

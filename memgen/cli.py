@@ -1,4 +1,4 @@
-"""``python -m memgen.cli``: train, evaluate, generate. Wrong input ends with exit code 2 and says what is allowed."""
+"""The ``memgen`` command: train, evaluate, generate. Wrong input ends with exit code 2 and says what is allowed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memupdate.errors import MemupdateError
+from memupdate.extras import missing_extras_named
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     options = parser().parse_args(arguments)
     try:
-        return run(options)
+        with missing_extras_named():
+            return run(options)
     except MemupdateError as error:
         sys.stderr.write(f"memgen: {error}\n")
         return 2

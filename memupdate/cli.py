@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memupdate.errors import MemupdateError
+from memupdate.extras import missing_extras_named
 
 if TYPE_CHECKING:
     from memupdate.run.job import Job
@@ -156,17 +157,23 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+def _run_command(words: Sequence[str]) -> int:
+    """Runs the command that the first word names, and returns its exit code."""
     if words and words[0] in MODULES:
         return int(import_module(MODULES[words[0]][0]).main(words[1:]))
     options = parser().parse_args(words)
     for noisy in ("httpx", "ray", "verl", "numexpr"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    return int(options.call(options))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        return int(options.call(options))
+        with missing_extras_named():
+            return _run_command(words)
     except MemupdateError as error:
         sys.stderr.write(f"memupdate: {error}\n")
         return 2

@@ -1,4 +1,4 @@
-"""Writes files and folders whole or not at all, and says where the configs are.
+"""Writes files and folders whole or not at all, and says where the configs and the lock files are.
 
 A file or folder is first written beside its place and then moved there.
 """
@@ -13,8 +13,10 @@ from pathlib import Path
 
 from memupdate.errors import FieldError
 
-# In a checkout a link to the configs folder beside the packages, where users look; in a wheel the files themselves.
+# In a checkout these are links to the folders configs/ and docker/ beside the packages, where users look. In a wheel
+# they are folders that hold the files themselves.
 CONFIGS = Path(__file__).resolve().parent / "configs"
+LOCKS = Path(__file__).resolve().parent / "locks"
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar, cast
 
 from memupdate.errors import FieldError
+from memupdate.extras import missing_extras_named
 
 Entry = TypeVar("Entry")
 
@@ -78,11 +79,13 @@ class Table(Mapping[str, str], Generic[Entry]):
 
         Raises:
             FieldError: no entry has this name, or its module does not have the attribute.
-            ImportError: the module needs a package that is not installed.
+            MissingExtraError: the module needs a package of an extra that is not installed.
+            ImportError: the module, or another package that it needs, is not installed.
         """
         place = self[self.check(name, field)]
         module_name, _, attribute = place.partition(":")
-        module = importlib.import_module(module_name)
+        with missing_extras_named():
+            module = importlib.import_module(module_name)
         if not attribute or not hasattr(module, attribute):
             raise FieldError(f"entry {name!r} of {self.group}", place, "module:attribute, where the module has it")
         return cast(Entry, getattr(module, attribute))

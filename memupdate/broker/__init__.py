@@ -15,6 +15,7 @@ from memupdate.broker.registry import BankRegistry, UnknownNamespaceError
 from memupdate.broker.results import Outcome, Refusal
 from memupdate.broker.routing import DEFAULT_BROKER_NAME
 from memupdate.broker.service import MemoryBroker
+from memupdate.extras import missing_extras_named
 
 if TYPE_CHECKING:
     from memupdate.broker.actor import MemoryBrokerActor, RunningBroker, start_broker
@@ -51,4 +52,5 @@ _WITH_RAY = {
 def __getattr__(name: str) -> object:
     if name not in _WITH_RAY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WITH_RAY[name]}"), name)
+    with missing_extras_named():
+        return getattr(importlib.import_module(f"{__name__}.{_WITH_RAY[name]}"), name)

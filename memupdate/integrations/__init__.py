@@ -1,7 +1,6 @@
 """Banks for other frameworks: LangGraph's store and tools, LangMem (over the store), and MCP.
 
-Needs ``pip install -e '.[integrations]'`` in the checkout. Names are imported on first use, so that MCP needs no
-LangGraph.
+Names are imported on first use, so that each face loads only what it needs.
 """
 
 from __future__ import annotations

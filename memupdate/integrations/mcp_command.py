@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
@@ -37,9 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--memories", type=Path, metavar="FILE.jsonl", help="memories to import, once")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr
-    if importlib.util.find_spec("mcp") is None:
-        sys.stderr.write(f"{parser.prog}: needs the package mcp: pip install -e '.[integrations]' in the checkout\n")
-        return 2
     from memupdate.integrations.mcp_server import serve
 
     try:

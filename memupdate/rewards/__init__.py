@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memupdate.extras import missing_extras_named
 from memupdate.rewards.bank_state import BankState
 from memupdate.rewards.config import RewardConfig
 from memupdate.rewards.contract import BatchScorer, ScoreItem, Scorer
@@ -45,7 +46,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "MemoryRewardManager":
-        from memupdate.rewards.manager import MemoryRewardManager
+        with missing_extras_named():
+            from memupdate.rewards.manager import MemoryRewardManager
 
         return MemoryRewardManager
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

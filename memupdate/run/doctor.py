@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memupdate.errors import MemupdateError
+from memupdate.files import LOCKS
 from memupdate.platform.config import one_line
 from memupdate.platform.verl_private import OVERRIDDEN_METHODS, changed_signatures
 from memupdate.run.preflight import LOCAL_MEMORY_GIB, check_tools
 from memupdate.run.profiles import compose_profile
 
-DOCKER = Path(__file__).resolve().parents[2] / "docker"
 # The packages that a run calls itself; the rest of the lock follows from these.
 WATCHED = ("torch", "verl", "ray", "sglang", "transformers", "peft", "tensordict", "numpy", "wandb", "hydra-core")
 FREE_DISK_GIB = 5.0
@@ -137,7 +137,7 @@ def examine(profile: str, lock: Path | None = None) -> Iterator[Finding]:
         profile: ``local`` or ``cluster``.
         lock: the requirements file whose versions should be installed; None for the profile's own.
     """
-    lock = lock or DOCKER / ("requirements-cpu.txt" if profile == "local" else "requirements-gpu.txt")
+    lock = lock or LOCKS / ("requirements-cpu.txt" if profile == "local" else "requirements-gpu.txt")
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("versions", lambda: check_versions(lock)),
         ("devices", check_device),

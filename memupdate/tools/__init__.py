@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memupdate.extras import missing_extras_named
 from memupdate.tools.counts import TrajectoryCounts, counts_in
 from memupdate.tools.parameter import Parameter
 from memupdate.tools.replies import error_text
@@ -48,6 +49,7 @@ def __getattr__(attribute: str) -> object:
     classes = {verl_class_name(name): name for name in tool_names()} if attribute.endswith("Tool") else {}
     if attribute != "MemoryTool" and attribute not in classes:
         raise AttributeError(f"module {__name__!r} has no attribute {attribute!r}")
-    from memupdate.tools import verl_tools
+    with missing_extras_named():
+        from memupdate.tools import verl_tools
 
     return verl_tools.MemoryTool if attribute == "MemoryTool" else verl_tools.verl_class(classes[attribute])

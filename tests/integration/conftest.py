@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from installations import build_wheel, copy_of_the_checkout
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,10 @@ def tiny_model(synthetic_data: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("policy") / "model"
     make_policy(folder, synthetic_data)
     return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the working tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    return build_wheel(copy_of_the_checkout(folder / "source"), folder)

@@ -25,7 +25,7 @@ from memupdate.broker import (
 from memupdate.broker.routing import embedder_name, shard_of
 from memupdate.memory import HashingEmbedder, MemoryBank, Operation, read_memories
 
-pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.slow]
+pytestmark = pytest.mark.usefixtures("ray_session")
 
 Start = Callable[..., RunningBroker]
 
@@ -222,6 +222,7 @@ def test_forks_across_shards_survive_the_death_of_both(start: Start) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_u25_one_embedder_serves_all_shards_and_survives_its_death(start: Start) -> None:
     from memupdate.memory.embedder import BUNDLED_MODEL
 

@@ -16,8 +16,6 @@ from memupdate.data.preprocess import preprocess
 from memupdate.data.prompts import SYSTEM_PROMPT
 from memupdate.data.synthetic import synthetic_corpus
 
-pytestmark = pytest.mark.slow
-
 CHAT_TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}> {{ message.content }} {% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"

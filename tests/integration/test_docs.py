@@ -79,7 +79,8 @@ def test_the_locks_pin_every_package_and_agree_with_their_sources() -> None:
 
 
 def test_no_secret_and_no_machine_path_is_committed() -> None:
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    named = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    files = [name for name in named if not (ROOT / name).is_symlink()]  # a link leads to a folder of this list
     pattern = re.compile(r"(api[_-]?key\s*[=:]\s*['\"]?[A-Za-z0-9]{16,}|/root/|/home/\w+/)", re.IGNORECASE)
     for name in files:
         if (

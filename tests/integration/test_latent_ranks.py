@@ -13,7 +13,6 @@ import pytest
 RANK = Path(__file__).with_name("latent_ranks.py")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("weaver", "trigger", "checkpointing"), [("shared", "head", 0), ("paper", "paper", 1)])
 def test_sharded_gradients_are_those_of_one_process(
     weaver: str, trigger: str, checkpointing: int, tmp_path: Path

@@ -21,8 +21,6 @@ from mcp.client.streamable_http import streamable_http_client
 
 from memupdate.tools.schemas import tool_schemas
 
-pytestmark = pytest.mark.slow
-
 DEADLINE_S = 60.0
 
 
@@ -133,6 +131,7 @@ def test_the_six_tools_over_http_for_several_clients_and_after_a_kill(tmp_path: 
         assert process.stdout is not None and process.stdout.read() == ""
 
 
+@pytest.mark.slow
 def test_a_bank_serves_one_process_at_a_time(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "memupdate", "mcp", "--bank", str(tmp_path / "bank")]
     with http_server("--bank", str(tmp_path / "bank")):

@@ -36,7 +36,6 @@ def broker(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     running.kill()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize(
     "check", [check for check in CHECKS if check.name not in WAITING], ids=lambda check: str(check.name)
