@@ -39,13 +39,15 @@ def described() -> dict[str, str]:
 
 def declared_in(source: str) -> dict[str, str]:
     """Name -> source of a file's tests; a rule-based machine's ``TestX = Machine.TestCase`` is a test too."""
-    found: dict[str, str] = {}
+    lines, found = source.splitlines(), dict[str, str]()
     for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-            found[node.name] = ast.get_source_segment(source, node) or ""
+        name = ""
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = node.name
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id.startswith("Test"):
-                found[node.targets[0].id] = ast.get_source_segment(source, node) or ""
+            name = node.targets[0].id
+        if name.startswith(("test_", "Test")):
+            found[name] = "\n".join(lines[node.lineno - 1 : node.end_lineno])
     return found
 
 
