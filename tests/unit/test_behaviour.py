@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,7 @@ def described() -> dict[str, str]:
     return dict(found)
 
 
+@cache
 def declared_in(source: str) -> dict[str, str]:
     """Name -> source of a file's tests; a rule-based machine's ``TestX = Machine.TestCase`` is a test too."""
     lines, found = source.splitlines(), dict[str, str]()
@@ -49,6 +51,12 @@ def declared_in(source: str) -> dict[str, str]:
         if name.startswith(("test_", "Test")):
             found[name] = "\n".join(lines[node.lineno - 1 : node.end_lineno])
     return found
+
+
+@cache
+def heading_of(source: str) -> str:
+    """The docstring of a test file."""
+    return ast.get_docstring(ast.parse(source)) or ""
 
 
 def test_every_code_of_the_tests_is_described() -> None:
@@ -66,7 +74,7 @@ def test_every_described_code_names_tests_that_exist_and_carry_it() -> None:
             assert file in files, f"{code} names {file}, which is not there"
             tests = declared_in(files[file])
             assert test in tests, f"{code} names {test}, which {file} does not have"
-            heading = ast.get_docstring(ast.parse(files[file])) or ""
+            heading = heading_of(files[file])
             assert code in codes_of(f"{heading}\n{test}\n{tests[test]}"), f"{file}::{test} does not name {code}"
 
 
