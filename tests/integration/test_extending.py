@@ -56,7 +56,7 @@ def test_every_thing_that_can_be_added_has_a_section_with_a_file_and_a_check() -
         assert title in sections(), f"docs/extending.md has no section {title!r}"
         section = sections()[title]
         assert len(section.files) == 1, f"{title}: one file"
-        assert section.checks, f"{title}: a check"
+        assert section.checks and all(text.strip() for _, text, _ in section.checks), f"{title}: a check"
 
 
 @pytest.mark.parametrize("path", sorted(shown_files()))
