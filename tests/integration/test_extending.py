@@ -18,8 +18,8 @@ FILE = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 CHECK = re.compile(r"<!-- check(: slow)? -->\n```(bash|python)\n(.*?)```", re.DOTALL)
 # What the page must show how to add.
 SECTIONS = (
-    *("A scorer", "An embedder", "A dataset", "A tool", "A rollout engine", "An answer reward"),
-    *("A format of latent training data", "A latent method"),
+    *("A scorer", "A reward formula", "An embedder", "A dataset", "A tool", "A rollout engine"),
+    *("An answer reward", "A format of latent training data", "A latent method"),
 )
 
 
