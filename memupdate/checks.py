@@ -1,67 +1,125 @@
-"""Checks of one field's value. Every error names the field, its value, and what is allowed."""
+"""Checks of one field's value. Every error names the field, its value, and what is allowed.
+
+Each check returns the value it was given, with the type that it has now been shown to have.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
-from typing import Any, TypeVar
+from dataclasses import Field, fields
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from memupdate.errors import FieldError
 
-Options = TypeVar("Options")
+
+class Dataclass(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Options = TypeVar("Options", bound=Dataclass)
 
 
 def build_options(kind: type[Options], values: Mapping[str, Any], prefix: str) -> Options:
-    """Build the dataclass ``kind`` from ``values``; its ``__post_init__`` validates the values.
+    """Builds a dataclass from a config section.
+
+    Args:
+        kind: the dataclass. Its ``__post_init__`` checks the values.
+        values: the section's fields.
+        prefix: the section's name; errors start with it (``reward.scorer``).
+
+    Returns:
+        An instance of ``kind``. A field that the section leaves out has its default.
 
     Raises:
-        FieldError: a key that ``kind`` does not have.
+        FieldError: the section has a field that ``kind`` does not have.
     """
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    known = [field.name for field in fields(kind)]
     for key in values:
         if key not in known:
-            raise FieldError(f"{prefix}.{key}", values[key], f"no such field; one of {known or 'none'}")
+            raise FieldError(f"{prefix}.{key}", values[key], f"no such field; one of {', '.join(known) or 'none'}")
     return kind(**values)
 
 
-def check_choice(field: str, value: object, choices: Iterable[str]) -> None:
-    """Raise FieldError unless ``value`` is one of ``choices``."""
+def check_choice(field: str, value: object, choices: Iterable[str]) -> str:
+    """Returns ``value``. Raises FieldError unless it is one of ``choices``."""
     allowed = list(choices)
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise FieldError(field, value, "one of " + ", ".join(allowed))
+    return value
 
 
-def check_positive_int(field: str, value: object) -> None:
-    """Raise FieldError unless ``value`` is an integer of at least 1."""
-    check_at_least(field, value, 1)
+def check_integer(field: str, value: object) -> int:
+    """Returns ``value``. Raises FieldError unless it is an integer; true and false are not integers."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise FieldError(field, value, "a whole number")
+    return value
 
 
-def check_at_least(field: str, value: object, least: int) -> None:
-    """Raise FieldError unless ``value`` is an integer of at least ``least``."""
+def check_positive_int(field: str, value: object) -> int:
+    """Returns ``value``. Raises FieldError unless it is an integer of at least 1."""
+    return check_at_least(field, value, 1)
+
+
+def check_at_least(field: str, value: object, least: int) -> int:
+    """Returns ``value``. Raises FieldError unless it is an integer of at least ``least``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise FieldError(field, value, f"an integer of at least {least}")
+        raise FieldError(field, value, f"a whole number from {least:,}")
+    return value
 
 
-def check_positive_number(field: str, value: object) -> None:
-    """Raise FieldError unless ``value`` is a finite number above 0."""
+def check_int_between(field: str, value: object, least: int, most: int) -> int:
+    """Returns ``value``. Raises FieldError unless it is an integer from ``least`` to ``most``, both included."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise FieldError(field, value, f"a whole number from {least:,} to {most:,}")
+    return value
+
+
+def check_number_between(field: str, value: object, least: float, most: float) -> float:
+    """Returns ``value``. Raises FieldError unless it is a number from ``least`` to ``most``, both included."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise FieldError(field, value, f"a number from {least} to {most}")
+    return value
+
+
+def check_positive_number(field: str, value: object) -> float:
+    """Returns ``value``. Raises FieldError unless it is a finite number above 0."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not (math.isfinite(value) and value > 0):
         raise FieldError(field, value, "a finite number above 0")
+    return value
 
 
-def check_number_from_zero(field: str, value: object) -> None:
-    """Raise FieldError unless ``value`` is a finite number of at least 0."""
+def check_number_from_zero(field: str, value: object) -> float:
+    """Returns ``value``. Raises FieldError unless it is a finite number of at least 0."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not (math.isfinite(value) and value >= 0):
         raise FieldError(field, value, "a finite number of at least 0")
+    return value
 
 
-def check_bool(field: str, value: object) -> None:
-    """Raise FieldError unless ``value`` is true or false."""
+def check_bool(field: str, value: object) -> bool:
+    """Returns ``value``. Raises FieldError unless it is true or false."""
     if not isinstance(value, bool):
         raise FieldError(field, value, "true or false")
+    return value
 
 
-def check_text(field: str, value: object, what: str) -> None:
-    """Raise FieldError unless ``value`` is a string with something in it; ``what`` says what it should hold."""
+def check_text(field: str, value: object, what: str) -> str:
+    """Returns ``value``. Raises FieldError unless it is a string that is not blank.
+
+    Args:
+        field: the field's name.
+        value: what was given.
+        what: what the text should hold, for the error.
+    """
     if not isinstance(value, str) or not value.strip():
         raise FieldError(field, value, what)
+    return value
+
+
+def check_mapping(field: str, value: object, what: str) -> Mapping[Any, Any]:
+    """Returns ``value``. Raises FieldError unless it is a mapping; ``what`` says what it should hold."""
+    if not isinstance(value, Mapping):
+        raise FieldError(field, value, what)
+    return value

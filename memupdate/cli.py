@@ -98,7 +98,7 @@ def checkpoint_digest(options: argparse.Namespace) -> int:
 
 # Commands that are a module's own command line.
 MODULES = {
-    "preprocess": ("memupdate.data.preprocess_locomo", "LoCoMo to verl's parquet"),
+    "preprocess": ("memupdate.data.preprocess", "a dataset to verl's parquet"),
     "check-data": ("memupdate.data.check", "counts and schema errors of a LoCoMo file or a preprocessed folder"),
     "mcp": ("memupdate.integrations.mcp_command", "serve a durable bank to clients of the Model Context Protocol"),
     "synthetic": ("memupdate.data.synthetic", "write a generated corpus in LoCoMo's format"),

@@ -1,4 +1,7 @@
-"""Where the configs are, and files and folders written whole or not at all: beside their place first, then moved."""
+"""Writes files and folders whole or not at all, and says where the configs are.
+
+A file or folder is first written beside its place and then moved there.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ CONFIGS = Path(__file__).resolve().parent / "configs"
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A path to write, which takes the place of ``path``, on disk, when the block ends without an error.
+    """Yields a path to write. It is moved to ``path``, and is on disk, when the block ends without an error.
 
-    A reader, or a crash, sees the old content or the new one.
+    A reader sees the old content or the new content, and so does a restart after a crash.
 
     Raises:
-        OSError: the file cannot be written; the old content stands.
+        OSError: the file cannot be written. The old content stays.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -35,17 +38,17 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file in UTF-8, as :func:`new_file` does.
+    """Writes a text file in UTF-8, whole or not at all.
 
     Raises:
-        OSError: the file cannot be written; the old content stands.
+        OSError: the file cannot be written. The old content stays.
     """
     with new_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_output(path: Path, text: str) -> None:
-    """Writes a file that a user named, and makes its folder.
+    """Writes a text file that a user named. Its folder is made if there is none.
 
     Raises:
         FieldError: the path cannot be written.
@@ -58,7 +61,7 @@ def write_output(path: Path, text: str) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Puts a file's content, or the names in a folder, on disk."""
+    """Makes sure that a file's content, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -68,14 +71,15 @@ def _sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def new_directory(path: Path, owned: Collection[str]) -> Iterator[Path]:
-    """A directory to fill, which takes the place of ``path`` when the block ends without an error.
+    """Yields a directory to fill. It is moved to ``path`` when the block ends without an error.
 
     Args:
-        path: where the directory is to stand. What stood there is replaced.
-        owned: the names of what the block writes. A directory that holds anything else is not replaced: it is not ours.
+        path: the directory's place. A directory that stands there is replaced.
+        owned: the names of what the block writes. A directory that holds anything else is not ours and is not
+            replaced.
 
     Raises:
-        FieldError: if ``path`` is a file, holds other things, or cannot be written.
+        FieldError: ``path`` is a file, holds other things, or cannot be written.
     """
     allowed = "a directory that is new, empty, or holds only " + ", ".join(sorted(owned))
     try:

@@ -1,8 +1,8 @@
 """Tables of what a config may name: scorers, embedders, datasets, tools, methods.
 
-An entry is a name and the place of its code, ``module:attribute``. The code is imported when the entry is asked for, so
-that a table costs nothing and an entry may need packages that are not installed. Other packages add entries through an
-entry point whose group is the table's name::
+An entry is a name and the place of its code, ``module:attribute``. The code is imported when the entry is loaded, so a
+table costs nothing, and an entry may need packages that are not installed. Another package adds entries by an entry
+point whose group is the table's name::
 
     [project.entry-points."memupdate.scorers"]
     my_scorer = "my_package.scoring:MyScorer"
@@ -21,11 +21,11 @@ Entry = TypeVar("Entry")
 
 
 class Table(Mapping[str, str], Generic[Entry]):
-    """Name -> ``module:attribute``, with the entries of installed packages behind the project's own.
+    """Maps names to ``module:attribute``. The project's own entries come first, then those of installed packages.
 
     Attributes:
-        group: the table's name, which is also its entry-point group (``memupdate.scorers``).
-        field: the config field that names an entry; errors start with it.
+        group: the table's name, which is also its entry-point group, such as ``memupdate.scorers``.
+        field: the config field that names an entry. Errors start with it.
     """
 
     def __init__(self, group: str, field: str, entries: Mapping[str, str]) -> None:
@@ -34,7 +34,7 @@ class Table(Mapping[str, str], Generic[Entry]):
         self._own = dict(entries)
 
     def _added(self) -> dict[str, EntryPoint]:
-        """Entries of installed packages, by name."""
+        """Returns the entries of installed packages, by name."""
         found: dict[str, EntryPoint] = {}
         for entry in entry_points(group=self.group):
             other = self._own.get(entry.name) or (found[entry.name].value if entry.name in found else entry.value)
@@ -60,10 +60,10 @@ class Table(Mapping[str, str], Generic[Entry]):
 
         Args:
             name: what the config says.
-            field: where it says so; the table's own field if None.
+            field: the config field that says it; None for the table's own field.
 
         Raises:
-            FieldError: no entry has this name; the message lists those that exist.
+            FieldError: no entry has this name. The message lists the names that exist.
         """
         if not isinstance(name, str) or name not in self:
             raise FieldError(field or self.field, name, "one of " + ", ".join(self))
@@ -71,6 +71,10 @@ class Table(Mapping[str, str], Generic[Entry]):
 
     def load(self, name: object, field: str | None = None) -> Entry:
         """Imports and returns what an entry names.
+
+        Args:
+            name: what the config says.
+            field: the config field that says it; None for the table's own field.
 
         Raises:
             FieldError: no entry has this name, or its module does not have the attribute.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from memupdate.broker.conversations import Conversations, read_memories
+from memupdate.broker.conversations import Conversations
 from memupdate.broker.journal import JournalError
 from memupdate.broker.registry import BankRegistry, UnknownNamespaceError
 from memupdate.broker.results import Outcome
@@ -32,7 +32,6 @@ __all__ = [
     "Outcome",
     "RunningBroker",
     "UnknownNamespaceError",
-    "read_memories",
     "start_broker",
 ]
 

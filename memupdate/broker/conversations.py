@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from memupdate.errors import DataError, FieldError
-from memupdate.memory import Embedder, Memory, MemoryBank
+from memupdate.errors import FieldError
+from memupdate.memory import Embedder, Memory, MemoryBank, read_memories
 
 logger = logging.getLogger(__name__)
 
 # The conversation of a bank that starts without memories.
 NO_CONVERSATION = ""
-
-
-def read_memories(path: Path) -> list[Memory]:
-    """The memories in a JSONL file, in order.
-
-    Raises:
-        DataError: the file cannot be read, or a line is not a memory; names file and line.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            lines = list(file)  # not splitlines: that would also cut at the line separators that JSON text may hold
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: expected a readable UTF-8 file with one memory per line: {error}") from error
-    memories = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            memories.append(Memory.from_json(json.loads(line)))
-        except (json.JSONDecodeError, FieldError) as error:
-            raise DataError(f"{path}:{number}: expected a memory as a JSON object: {error}") from error
-    return memories
 
 
 class Conversations:

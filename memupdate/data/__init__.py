@@ -1,1 +1,1 @@
-"""Conversations with questions: loading, initial memories, and rows that verl trains on."""
+"""Datasets: from files of conversations and questions to initial memories and rows that verl trains on."""

@@ -1,8 +1,9 @@
-"""What is in a data file, and what is wrong with it.
+"""Reports what is in a data file, and what is wrong with it.
 
-``python -m memupdate.data.check --input locomo10.json`` counts conversations, questions, facts and the blemishes that
-the loader copes with; ``--preprocessed DIR`` checks a directory that ``preprocess_locomo`` wrote. The report is JSON
-on stdout. Exit code 0: no schema errors; 1: schema errors; 2: unreadable.
+``memupdate check-data --input locomo10.json`` counts conversations, questions and facts, and the faults that the loader
+tolerates. ``memupdate check-data --preprocessed DIR`` checks a directory that ``memupdate preprocess`` wrote. The
+report is JSON on stdout. The exit code is 0 without schema errors, 1 with schema errors, and 2 if the data cannot be
+read.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from memupdate.errors import MemupdateError
 
 @dataclass(frozen=True, slots=True)
 class EvidenceCounts:
-    """Blemishes of the evidence of questions or of facts.
+    """Counts over the evidence of all questions, or of all facts.
 
     Attributes:
-        malformed: strings that are not one plain dialog id (several ids in one, zero padding, fragments).
-        dangling: ids of turns that do not exist.
+        malformed: strings that are not one plain dialog id: several ids in one, zero padding, fragments.
+        dangling: cited ids of turns that do not exist.
         empty: items that cite nothing.
-        duplicate_ids: ids that an item repeats.
+        duplicate_ids: ids that an item cites again.
         several: items that cite more than one turn.
     """
 
@@ -48,20 +49,20 @@ class LocomoReport:
     """Counts over a LoCoMo file, and its schema errors.
 
     Attributes:
-        conversations: how many conversations could be read.
-        sessions: sessions with turns.
-        turns: utterances.
-        questions: how many questions.
+        conversations: number of conversations that could be read.
+        sessions: number of sessions that have turns.
+        turns: number of utterances.
+        questions: number of questions.
         questions_per_category: by category number, 1 to 5.
-        facts: observation facts, one initial memory each.
-        facts_per_conversation: by sample id.
-        question_evidence: blemishes of what questions cite.
-        fact_evidence: blemishes of what facts cite.
-        duplicate_questions: questions whose text an earlier one of the conversation has.
-        answers_not_text: answers given as integers.
+        facts: number of facts, each of which becomes one initial memory.
+        facts_per_conversation: number of facts by sample id.
+        question_evidence: counts over the evidence of questions.
+        fact_evidence: counts over the evidence of facts.
+        duplicate_questions: questions whose text repeats that of an earlier question of the same conversation.
+        answers_not_text: answers that the file holds as integers.
         adversarial_only: adversarial questions without a gold answer.
-        dates_without_session: session dates without turns.
-        schema_errors: one message per error, with file, place and expectation.
+        dates_without_session: dates of sessions that have no turns.
+        schema_errors: one message per error: the file, the place, what is expected and what was found.
     """
 
     conversations: int
@@ -81,12 +82,15 @@ class LocomoReport:
 
 
 def check_locomo(path: Path | str) -> LocomoReport:
-    """Count what a LoCoMo file holds.
+    """Counts what a LoCoMo file holds.
+
+    Returns:
+        The counts. If the file has another shape, its ``schema_errors`` say where.
 
     Raises:
-        DataError: if the file cannot be read as JSON. A file of another shape is reported in ``schema_errors``.
+        DataError: the file cannot be read as JSON.
     """
-    conversations, problems = parse_locomo(read_json(Path(path)).root)
+    conversations, problems = parse_locomo(read_json(Path(path)))
     for conversation in conversations:
         with collecting(problems):
             initial_memories(conversation)
@@ -125,13 +129,13 @@ def _duplicate_questions(conversation: Conversation) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; the exit code is 1 for schema errors and 2 for what cannot be read."""
+    """Runs the command line. The exit code is 1 for schema errors, 2 for data that cannot be read, else 0."""
     parser = argparse.ArgumentParser(
         prog="memupdate.data.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--input", type=Path, help="a LoCoMo JSON file")
-    what.add_argument("--preprocessed", type=Path, metavar="DIR", help="a directory of preprocess_locomo")
+    what.add_argument("--preprocessed", type=Path, metavar="DIR", help="a directory that preprocess wrote")
     options = parser.parse_args(arguments)
     try:
         report = check_locomo(options.input) if options.input else check_preprocessed(options.preprocessed)

@@ -1,4 +1,4 @@
-"""Checking a directory that ``preprocess_locomo`` wrote: do rows, memories and manifest belong together?"""
+"""Checks that the rows, memories and manifest of a preprocessed directory belong together."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from memupdate.data.conversation import ADVERSARIAL, CATEGORIES
-from memupdate.data.facts import read_memories
-from memupdate.data.layout import MANIFEST, SPLITS, rows_path
+from memupdate.data.facts import read_initial_memories
+from memupdate.data.layout import FORMAT, MANIFEST, SPLITS, rows_path
 from memupdate.data.prompts import build_prompt
-from memupdate.data.rows import ABSTENTION, ROW_SCHEMA, TOOL_NAMES, trajectory_id
+from memupdate.data.rows import ABSTENTION, ROW_SCHEMA, trajectory_id
 from memupdate.data.shape import Node, collecting, read_json
 from memupdate.errors import DataError
 
@@ -24,11 +24,11 @@ class PreprocessedReport:
     """Counts over a preprocessed directory, and its schema errors.
 
     Attributes:
-        rows: rows per split.
-        rows_per_category: per split, by category number.
+        rows: number of rows per split.
+        rows_per_category: number of rows per split and category.
         conversations: sample ids per split, in the order of their rows.
-        memories: initial memories per conversation.
-        schema_errors: one message per error, with file, place and expectation.
+        memories: number of initial memories per conversation.
+        schema_errors: one message per error: the file, the place, what is expected and what was found.
     """
 
     rows: dict[str, int]
@@ -39,14 +39,21 @@ class PreprocessedReport:
 
 
 def check_preprocessed(directory: Path | str) -> PreprocessedReport:
-    """Count the rows and memories of a directory and check them against each other and the manifest.
+    """Counts the rows and memories of a directory, and checks them against each other and against the manifest.
+
+    Returns:
+        The counts and the errors that were found.
 
     Raises:
-        DataError: if the manifest or a parquet file cannot be read at all.
+        DataError: the manifest or a parquet file cannot be read.
     """
     directory = Path(directory)
     problems: list[str] = []
-    manifest = read_json(directory / MANIFEST).root
+    manifest = read_json(directory / MANIFEST)
+    with collecting(problems):
+        written = manifest.field("format", "an integer")
+        if written.integer() != FORMAT:
+            raise written.fail(f"{FORMAT}: another version wrote this directory, so preprocess its input again")
     rows = {split: _read_rows(rows_path(directory, split), problems) for split in SPLITS}
     seed: int | None = None
     with collecting(problems):
@@ -63,7 +70,7 @@ def check_preprocessed(directory: Path | str) -> PreprocessedReport:
     memories: dict[str, int] = {}
     for sample_id in dict.fromkeys(sample_id for split in SPLITS for sample_id in conversations[split]):
         with collecting(problems):
-            initial = read_memories(directory, sample_id)
+            initial = read_initial_memories(directory, sample_id)
             memories[sample_id] = len(initial)
             undated = [memory.id for memory in initial if not memory.session_date]
             if undated:
@@ -95,7 +102,8 @@ def _read_rows(path: Path, problems: list[str]) -> list[dict[str, Any]]:
         return []
     if not table.num_rows:
         problems.append(f"{path}: expected at least one row")
-    return table.to_pylist()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def _check_rows(split: str, rows: list[dict[str, Any]], file: str, seed: int | None, problems: list[str]) -> None:
@@ -110,13 +118,11 @@ def _check_rows(split: str, rows: list[dict[str, Any]], file: str, seed: int | N
                 raise category.fail("an integer from 1 to 5")
             answer = info.field("answer", "text").text(empty=True)
             sample_id, qa_index = info.value["sample_id"], info.value["qa_index"]
-            expected: dict[str, Any] = {"split": split, "index": position, "need_tools_kwargs": True}
+            expected: dict[str, Any] = {"split": split, "index": position}
             if category.value == ADVERSARIAL:
                 expected["answer"] = ABSTENTION
             if seed is not None:
                 expected["namespace"] = trajectory_id(sample_id, qa_index, seed)
-            create_kwargs = {"namespace": info.value["namespace"], "sample_id": sample_id}
-            expected["tools_kwargs"] = {tool: {"create_kwargs": create_kwargs} for tool in TOOL_NAMES}
             for name, value in expected.items():
                 if info.value[name] != value:
                     raise info.field(name, "").fail(repr(value))

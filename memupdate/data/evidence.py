@@ -1,4 +1,4 @@
-"""Dialog ids (``D8:6``): recognising them in the forms that LoCoMo's files hold them in."""
+"""Dialog ids (``D8:6``), and how to find them in the forms that LoCoMo's files have them in."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _SOMEWHERE = re.compile(r"(?<![A-Za-z0-9])D:?([0-9]{1,6}):([0-9]{1,6})(?![0-9])"
 
 
 def dialog_ids(raw: str) -> list[str]:
-    """Every dialog id in a string, in canonical form: ``'D8:6; D30:05'`` gives ``['D8:6', 'D30:5']``."""
+    """Returns the dialog ids in a string, in canonical form: ``'D8:6; D30:05'`` gives ``['D8:6', 'D30:5']``."""
     return [f"D{int(session)}:{int(turn)}" for session, turn in _SOMEWHERE.findall(raw)]
 
 
 def clean_evidence(raw: Iterable[str], turns: Collection[str]) -> Evidence:
-    """Sort cited ids into existing, dangling and repeated ones.
+    """Sorts cited ids into existing, dangling and repeated ones.
 
     Args:
-        raw: the strings of the file, each meant to be one id.
+        raw: the strings of the file. Each of them should be one id.
         turns: the ids of the conversation's turns.
     """
     found: list[str] = []

@@ -1,4 +1,4 @@
-"""The names inside a preprocessed directory."""
+"""The files of a preprocessed directory."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from pathlib import Path
 
 SPLITS = ("train", "test")
 MANIFEST = "manifest.json"
+# Of rows and manifest. It changes with either, so that a directory of an older version is told from a broken one.
+FORMAT = 2
 MEMORIES = "memories"
 # Everything the preprocessing writes; a directory that holds anything else is not its own.
 OUTPUTS = (*(f"{split}.parquet" for split in SPLITS), MEMORIES, MANIFEST)
 
 
 def rows_path(directory: Path | str, split: str) -> Path:
-    """Where the rows of a split are."""
+    """Returns the path of the rows of a split."""
     return Path(directory) / f"{split}.parquet"
 
 
 def memories_path(directory: Path | str, sample_id: str) -> Path:
-    """Where the initial memories of a conversation are."""
+    """Returns the path of the initial memories of a conversation."""
     return Path(directory) / MEMORIES / f"{sample_id}.jsonl"

@@ -1,7 +1,8 @@
-"""LoCoMo's JSON file (snap-research/locomo, ``locomo10.json``) as typed conversations.
+"""The LoCoMo dataset: the JSON file ``locomo10.json`` of snap-research/locomo.
 
-The loader is strict about shape and lenient about the known blemishes of the data: malformed evidence is parsed into
-clean ids where possible, dangling ids are reported on the item, integer answers become text, stray blanks go.
+The loader is strict about the shape of the file and tolerates the known faults of its data. It takes clean ids from
+malformed evidence where it can, keeps ids of missing turns apart, turns integer answers into text, and strips white
+space.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, Conversation, Fact, Question, Session, Turn
+from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, SAMPLE_ID, Conversation, Fact, Question, Session, Turn
 from memupdate.data.evidence import WELL_FORMED, clean_evidence
 from memupdate.data.shape import Node, collecting, read_json
 from memupdate.errors import DataError
@@ -18,22 +19,27 @@ from memupdate.errors import DataError
 _SESSION = re.compile(r"session_([1-9][0-9]{0,5})")
 _SESSION_DATE = re.compile(r"session_([1-9][0-9]{0,5})_date_time")
 _OBSERVATION = re.compile(r"session_([1-9][0-9]{0,5})_observation")
-# sample_id names files, so no separators and no leading dot.
-_SAMPLE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 def load_locomo(path: Path | str) -> list[Conversation]:
-    """The conversations of a LoCoMo file, in the file's order.
+    """Reads a LoCoMo file.
+
+    Returns:
+        The conversations, in the order of the file.
 
     Raises:
-        DataError: if the file is missing, cut off or of another shape. The message holds file, place
+        DataError: the file is missing, cut off, or of another shape. The message has the file, the place
             (``[3].qa[17].question``) and what is expected there.
     """
-    return conversations_or_raise(read_json(Path(path)).root)
+    return conversations_or_raise(read_json(Path(path)))
 
 
 def conversations_or_raise(root: Node) -> list[Conversation]:
-    """The conversations of a parsed LoCoMo file; DataError with the first problem and the number of the others."""
+    """Returns the conversations of a parsed LoCoMo file.
+
+    Raises:
+        DataError: the file has schema errors. The message has the first one and the number of the others.
+    """
     conversations, problems = parse_locomo(root)
     if problems:
         more = f" (and {len(problems) - 1} more; memupdate.data.check lists them)" if len(problems) > 1 else ""
@@ -42,7 +48,7 @@ def conversations_or_raise(root: Node) -> list[Conversation]:
 
 
 def parse_locomo(root: Node) -> tuple[list[Conversation], list[str]]:
-    """Parse everything that can be parsed and collect what cannot.
+    """Parses a LoCoMo file and does not stop at the first schema error.
 
     Returns:
         The conversations without their broken elements, and one message per schema error.
@@ -67,7 +73,7 @@ def parse_locomo(root: Node) -> tuple[list[Conversation], list[str]]:
 def _conversation(sample: Node, problems: list[str]) -> Conversation:
     id_node = sample.field("sample_id", "the conversation's id")
     sample_id = id_node.text()
-    if not _SAMPLE_ID.fullmatch(sample_id):
+    if not SAMPLE_ID.fullmatch(sample_id):
         raise id_node.fail("letters, digits, '.', '_' and '-' (it names files)")
     talk = sample.field("conversation", "speakers and sessions")
     speakers = (

@@ -1,4 +1,4 @@
-"""What the policy is told: this, the tools' schemas and the question. Memories it finds by calling tools."""
+"""The prompt of a trajectory. It holds no memories: the policy finds them by calling tools."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ SYSTEM_PROMPT = (
 
 
 def build_prompt(question: str) -> list[dict[str, str]]:
-    """The chat messages of one trajectory's start."""
+    """Returns the chat messages that a trajectory starts with."""
     return [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": question}]

@@ -1,4 +1,4 @@
-"""Rows that stock verl trains on: one question of one conversation is one trajectory."""
+"""Rows that stock verl trains on. One question of one conversation is one row, and each rollout of it a trajectory."""
 
 from __future__ import annotations
 
@@ -10,20 +10,10 @@ import pyarrow as pa
 from memupdate.data.conversation import ADVERSARIAL, Question
 from memupdate.data.prompts import build_prompt
 
-DATA_SOURCE = "locomo"
 AGENT_NAME = "memory_agent"
-TOOL_NAMES = (
-    "search_memory",
-    "manage_memory",
-    "delete_memory",
-    "sample_memory",
-    "merge_memory",
-    "split_memory",
-)
 # What LoCoMo's evaluation accepts as the right reply to an adversarial question.
 ABSTENTION = "No information available"
 
-_CREATE_KWARGS = pa.struct([("namespace", pa.string()), ("sample_id", pa.string())])
 ROW_SCHEMA = pa.schema(
     [
         ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
@@ -45,11 +35,6 @@ ROW_SCHEMA = pa.schema(
                     ("category", pa.int64()),
                     ("evidence", pa.list_(pa.string())),
                     ("adversarial_answer", pa.string()),
-                    ("need_tools_kwargs", pa.bool_()),
-                    (
-                        "tools_kwargs",
-                        pa.struct([(tool, pa.struct([("create_kwargs", _CREATE_KWARGS)])) for tool in TOOL_NAMES]),
-                    ),
                 ]
             ),
         ),
@@ -58,38 +43,40 @@ ROW_SCHEMA = pa.schema(
 
 
 def trajectory_id(sample_id: str, qa_index: int, seed: int) -> str:
-    """``{sample_id}-qa{index}-{8 hex}``: the namespace of a trajectory's bank, the same in every run with the seed.
+    """Returns ``{sample_id}-qa{index}-{8 hex digits}``, the same in every run with the same seed.
 
-    Each rollout of a group appends a suffix of its own.
+    The namespace of a rollout starts with it. Each rollout of a group appends a suffix of its own.
     """
     digest = hashlib.sha256(f"{seed}:{sample_id}:{qa_index}".encode()).hexdigest()
     return f"{sample_id}-qa{qa_index}-{digest[:8]}"
 
 
 def gold_answer(question: Question) -> str:
-    """The answer that the reward compares with; abstention for adversarial questions, whatever the file holds."""
+    """Returns the answer that the reward compares with.
+
+    It is ``ABSTENTION`` for an adversarial question, whatever the file holds.
+    """
     if question.category == ADVERSARIAL:
         return ABSTENTION
-    assert question.answer is not None  # the loader requires it outside category 5
+    assert question.answer is not None  # load_dataset requires it outside category 5
     return question.answer
 
 
-def build_row(sample_id: str, question: Question, *, split: str, index: int, seed: int) -> dict[str, Any]:
-    """One row in verl's schema (``ROW_SCHEMA``).
+def build_row(sample_id: str, question: Question, *, dataset: str, split: str, index: int, seed: int) -> dict[str, Any]:
+    """Returns one row in verl's format, which is ``ROW_SCHEMA``.
 
     Args:
-        sample_id: the conversation, by which the initial memories are found.
-        question: the question to prepare the bank for.
+        sample_id: the conversation; the initial memories are found by it.
+        question: the question that the bank is to be prepared for.
+        dataset: the dataset's name. verl reports validation figures under it.
         split: "train" or "test".
         index: the row's position in its file.
-        seed: goes into the trajectory id.
+        seed: part of the trajectory id.
     """
-    namespace = trajectory_id(sample_id, question.index, seed)
     answer = gold_answer(question)
-    create_kwargs = {"namespace": namespace, "sample_id": sample_id}
     return {
         "prompt": build_prompt(question.text),
-        "data_source": DATA_SOURCE,
+        "data_source": dataset,
         "ability": "memory",
         "reward_model": {"style": "memory", "ground_truth": answer},
         "agent_name": AGENT_NAME,
@@ -98,13 +85,11 @@ def build_row(sample_id: str, question: Question, *, split: str, index: int, see
             "index": index,
             "sample_id": sample_id,
             "qa_index": question.index,
-            "namespace": namespace,
+            "namespace": trajectory_id(sample_id, question.index, seed),
             "question": question.text,
             "answer": answer,
             "category": question.category,
             "evidence": list(question.evidence.ids),
             "adversarial_answer": question.adversarial_answer,
-            "need_tools_kwargs": True,
-            "tools_kwargs": {tool: {"create_kwargs": create_kwargs} for tool in TOOL_NAMES},
         },
     }

@@ -1,9 +1,8 @@
-"""Reading JSON of a known shape: a cursor that knows its place, so that errors name file, place and expectation."""
+"""Reads JSON of a known shape. Every error names the file, the place in it, and what is expected there."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,17 +29,17 @@ class Node:
     place: str = ""
 
     def fail(self, expected: str) -> DataError:
-        """The error to raise when the value is not what is expected."""
+        """Returns the error to raise if the value is not what is expected."""
         shown = repr(self.value)
         if len(shown) > _MAX_SHOWN:
             shown = shown[:_MAX_SHOWN] + "…"
         return DataError(f"{self.file}: {self.place or 'top level'}: expected {expected}, got {shown}")
 
     def mapping(self, expected: str = "an object") -> dict[str, Node]:
-        """The members of a JSON object.
+        """Returns the members of a JSON object.
 
         Raises:
-            DataError: if the value is no object.
+            DataError: the value is not an object.
         """
         if not isinstance(self.value, dict):
             raise self.fail(expected)
@@ -48,10 +47,10 @@ class Node:
         return {key: Node(value, self.file, f"{prefix}{key}") for key, value in self.value.items()}
 
     def field(self, name: str, expected: str) -> Node:
-        """The member ``name`` of a JSON object.
+        """Returns the member ``name`` of a JSON object. ``expected`` says what it should be, for the error.
 
         Raises:
-            DataError: if the value is no object or has no such member.
+            DataError: the value is not an object, or has no such member.
         """
         members = self.mapping(f"an object with {name!r}")
         if name not in members:
@@ -62,20 +61,24 @@ class Node:
         return members[name]
 
     def items(self, expected: str = "a list") -> list[Node]:
-        """The elements of a JSON list.
+        """Returns the elements of a JSON list.
 
         Raises:
-            DataError: if the value is no list.
+            DataError: the value is not a list.
         """
         if not isinstance(self.value, list):
             raise self.fail(expected)
         return [Node(value, self.file, f"{self.place}[{index}]") for index, value in enumerate(self.value)]
 
     def text(self, expected: str = "a non-empty string", *, empty: bool = False) -> str:
-        """A string without blanks around it.
+        """Returns a string without the white space around it.
+
+        Args:
+            expected: what the string should be, for the error.
+            empty: whether a blank string is allowed.
 
         Raises:
-            DataError: if the value is no string, holds half a surrogate pair, or is blank and ``empty`` is false.
+            DataError: the value is not a string, is not valid Unicode, or is blank and must not be.
         """
         if not isinstance(self.value, str):
             raise self.fail(expected)
@@ -89,29 +92,24 @@ class Node:
         return stripped
 
     def integer(self, expected: str = "an integer") -> int:
-        """A JSON integer; true and false are none.
+        """Returns a JSON integer.
 
         Raises:
-            DataError: if the value is no integer.
+            DataError: the value is not an integer. True and false are not integers.
         """
         if not isinstance(self.value, int) or isinstance(self.value, bool):
             raise self.fail(expected)
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class JsonFile:
-    """A parsed JSON file: its root and the SHA-256 of its bytes."""
+def read_json(path: Path) -> Node:
+    """Parses a JSON file.
 
-    root: Node
-    sha256: str
-
-
-def read_json(path: Path) -> JsonFile:
-    """Parse a JSON file.
+    Returns:
+        Its root.
 
     Raises:
-        DataError: if it cannot be read, or is not complete, valid JSON.
+        DataError: the file cannot be read, or is not complete, valid JSON.
     """
     try:
         content = path.read_bytes()
@@ -125,12 +123,12 @@ def read_json(path: Path) -> JsonFile:
         ) from error
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
         raise DataError(f"{path}: expected complete, valid JSON in UTF-8: {error}") from error
-    return JsonFile(Node(value, str(path)), hashlib.sha256(content).hexdigest())
+    return Node(value, str(path))
 
 
 @contextlib.contextmanager
 def collecting(problems: list[str]) -> Iterator[None]:
-    """Append the message of a DataError raised inside to ``problems`` and go on after the block."""
+    """Catches a DataError of the block and appends its message to ``problems``."""
     try:
         yield
     except DataError as error:

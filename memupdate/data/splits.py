@@ -1,10 +1,11 @@
-"""Which conversations train and which test, and which of their questions."""
+"""Chooses which conversations train and which test, and which of their questions become rows."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 
+from memupdate.checks import check_choice, check_positive_int
 from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, Conversation, Question
 from memupdate.errors import FieldError
 
@@ -19,13 +20,21 @@ def split_conversations(
     train_conversations: int | None = None,
     test: Sequence[str] | None = None,
 ) -> tuple[list[Conversation], list[Conversation]]:
-    """Train and test conversations.
+    """Splits conversations into those that train and those that test.
 
-    By default ``random.Random(seed)`` shuffles the conversations' indexes and the first seven train. With ``test``, the
-    named ones test, in that order, and the others train, in the file's order.
+    Args:
+        conversations: all conversations, in the order of the file.
+        seed: of the random split: ``random.Random(seed)`` shuffles the indexes of the conversations.
+        train_conversations: how many of the shuffled conversations train; None for 7. The others test.
+        test: names of the conversations that test, instead of a random split. The others train, in the order of the
+            file.
+
+    Returns:
+        The train conversations and the test conversations.
 
     Raises:
-        FieldError: if a split would be empty, an id is unknown or repeated, or both ways are given.
+        FieldError: a split would be empty, a name is unknown or repeated, or both ``train_conversations`` and ``test``
+            are given.
     """
     if test is not None:
         if train_conversations is not None:
@@ -60,25 +69,27 @@ def select_questions(
     adversarial: str = "abstain",
     limit: int | None = None,
 ) -> list[Question]:
-    """The questions of a conversation that become rows, in the file's order.
+    """Chooses the questions of a conversation that become rows.
 
     Args:
-        conversation: where they come from.
-        seed: for the choice under ``limit``; each conversation draws on its own.
-        categories: which to keep; None for all.
+        conversation: the conversation.
+        seed: of the random choice under ``limit``. The choice in one conversation does not depend on the others.
+        categories: the categories to keep; None for all.
         adversarial: "abstain" keeps category 5, "drop" leaves it out.
-        limit: how many to keep at most; None for all.
+        limit: how many questions to keep at most; None for all.
+
+    Returns:
+        The questions, in the order of the file.
 
     Raises:
-        FieldError: if an option has a value that is not allowed.
+        FieldError: an option has a value that is not allowed.
     """
     for category in categories or ():
         if category not in CATEGORIES:
             raise FieldError("categories", category, ", ".join(f"{key} ({name})" for key, name in CATEGORIES.items()))
-    if adversarial not in ADVERSARIAL_MODES:
-        raise FieldError("adversarial", adversarial, " or ".join(ADVERSARIAL_MODES))
-    if limit is not None and limit < 1:
-        raise FieldError("limit_questions", limit, "1 or more")
+    check_choice("adversarial", adversarial, ADVERSARIAL_MODES)
+    if limit is not None:
+        check_positive_int("limit_questions", limit)
     keep = set(CATEGORIES) if categories is None else set(categories)
     if adversarial == "drop":
         keep.discard(ADVERSARIAL)

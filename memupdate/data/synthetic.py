@@ -1,9 +1,9 @@
-"""A small synthetic corpus in LoCoMo's JSON format, for runs and tests without the real file.
+"""The generated dataset: a small corpus in LoCoMo's JSON format, for runs and tests without the real file.
 
-It is built so that editing the bank pays: most questions ask for a list of seven or eight items, each of which stands
-in a fact of its own. All those facts are retrieved before any other, but only five fit into the top five, so the
-untouched bank supports five of seven or eight items, and merging some of the hits brings the rest within reach.
-``python -m memupdate.data.synthetic --output FILE --conversations 10 --seed 0``
+It is built so that it pays to edit the bank. Most questions ask for a list of seven or eight items, and each item is in
+a fact of its own. A search finds these facts before any other, but only five of them fit into the top five. So the bank
+as it starts supports five of seven or eight items, and merging some of the hits brings the other items into the top
+five. ``memupdate synthetic --output FILE --conversations 10 --seed 0`` writes a corpus.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memupdate.checks import check_int_between
 from memupdate.data import synthetic_words as words
-from memupdate.errors import FieldError, MemupdateError
+from memupdate.data.conversation import Conversation
+from memupdate.data.locomo import load_locomo
+from memupdate.errors import MemupdateError
 from memupdate.files import write_output
 
 logger = logging.getLogger(__name__)
@@ -32,7 +35,7 @@ MAX_CONVERSATIONS = 10_000
 
 @dataclass(slots=True)
 class _Statement:
-    """A fact with its first-person form; ``dialog_id`` is known once it is placed in a session."""
+    """A fact and its first-person form. ``dialog_id`` is set when it is placed in a session."""
 
     speaker: str
     fact: str
@@ -42,16 +45,30 @@ class _Statement:
 
 
 def synthetic_corpus(conversations: int = 10, seed: int = 0) -> list[dict[str, Any]]:
-    """A corpus of ``conversations`` two-speaker conversations, as the JSON value of a LoCoMo file.
+    """Generates a corpus of two-speaker conversations.
 
-    Conversation ``n`` depends on ``seed`` and ``n`` alone, so a longer corpus starts with the shorter one's content.
+    Args:
+        conversations: how many conversations, from 1 to 10,000.
+        seed: of all random choices. Conversation ``n`` depends only on ``seed`` and ``n``, so a longer corpus starts
+            with the conversations of a shorter one.
+
+    Returns:
+        The JSON value of a LoCoMo file.
 
     Raises:
-        FieldError: if ``conversations`` is not between 1 and 10,000.
+        FieldError: the number of conversations is not allowed.
     """
-    if not 1 <= conversations <= MAX_CONVERSATIONS:
-        raise FieldError("conversations", conversations, f"1 to {MAX_CONVERSATIONS:,}")
+    check_int_between("conversations", conversations, 1, MAX_CONVERSATIONS)
     return [_Author(number, seed).sample() for number in range(1, conversations + 1)]
+
+
+def load_synthetic(path: Path) -> list[Conversation]:
+    """Reads a corpus that ``memupdate synthetic`` wrote. Its file has LoCoMo's format.
+
+    Raises:
+        DataError: the file is missing, cut off, or of another shape.
+    """
+    return load_locomo(path)
 
 
 class _Author:
@@ -68,7 +85,7 @@ class _Author:
         self.questions: list[tuple[dict[str, Any], list[_Statement]]] = []
 
     def sample(self) -> dict[str, Any]:
-        """The conversation as an element of a LoCoMo file."""
+        """Returns the conversation as an element of a LoCoMo file."""
         topics = self.random.sample(words.TOPICS, 2 * TOPICS_PER_SPEAKER)
         for position, topic in enumerate(topics):
             self._list_question(self.speakers[position % 2], self.speakers[1 - position % 2], topic)
@@ -145,7 +162,7 @@ class _Author:
         self.questions.append(({"question": question, "answer": date, "category": 2}, [support]))
 
     def _adversarial_questions(self, topics: Sequence[words.Topic]) -> None:
-        """Ask one speaker about a list that only the other one has."""
+        """Asks one speaker about a list that only the other speaker has."""
         for position in self.random.sample(range(len(topics)), self.random.randint(1, 2)):
             topic, absent = topics[position], self.speakers[1 - position % 2]
             asked, support = self.questions[position]
@@ -185,8 +202,8 @@ class _Author:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a synthetic corpus; the exit code is 2 for a wrong option."""
-    parser = argparse.ArgumentParser(prog="memupdate.data.synthetic", description=synthetic_corpus.__doc__)
+    """Runs the command line. The exit code is 2 for a wrong option, else 0."""
+    parser = argparse.ArgumentParser(prog="memupdate.data.synthetic", description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
     parser.add_argument("--conversations", type=int, default=10, help="how many conversations")
     parser.add_argument("--seed", type=int, default=0)

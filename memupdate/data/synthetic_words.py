@@ -1,8 +1,7 @@
 """The words of the synthetic corpus: names, topics with their items, and sentence frames.
 
-Two properties matter and are tested: an item's words occur nowhere else (so that finding one in a memory means that the
-memory holds the item), and every frame of a topic names the speaker and the topic's word (so that a lexical retriever
-ranks these facts first).
+Two properties matter and are tested. The words of an item occur nowhere else, so a memory that contains them contains
+the item. Every frame of a topic names the speaker and the topic's word, so a lexical retriever ranks these facts first.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ NAMES = _listed("Anna, Ben, Clara, David, Elena, Felix, Greta, Hugo, Irene, Jona
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A plural noun, the participle that goes with it, and what a person can list under it."""
+    """Something that a person can list: a plural noun, the participle that goes with it, and the items of the list."""
 
     noun: str
     participle: str
@@ -130,7 +129,7 @@ REPLIES = (
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A single-hop attribute: its question, its fact, its first-person form and the values it can take."""
+    """Something about a person that has one value: its question, its fact, the fact in the first person, its values."""
 
     question: str
     fact: str
@@ -168,7 +167,7 @@ ATTRIBUTES = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happens on one day: its question, its fact and its first-person form."""
+    """Something that happens on one day: its question, its fact and the fact in the first person."""
 
     question: str
     fact: str

@@ -12,12 +12,11 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.types import CallToolRequestParams, CallToolResult, ListToolsResult, PaginatedRequestParams, TextContent, Tool
 
-from memupdate.broker.conversations import read_memories
 from memupdate.broker.service import MemoryBroker
 from memupdate.errors import FieldError
 from memupdate.integrations.banks import Banks, results
 from memupdate.integrations.tool_caller import ToolCaller
-from memupdate.memory import Operation
+from memupdate.memory import Operation, read_memories
 from memupdate.tools.schemas import tool_schemas
 
 logger = logging.getLogger(__name__)

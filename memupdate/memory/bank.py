@@ -1,9 +1,9 @@
-"""The bank: memories that can be searched, edited, forked and replayed."""
+"""The bank of memories: it can be searched, edited, forked and replayed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from memupdate.errors import FieldError
 from memupdate.memory.base import Base, number_of
 from memupdate.memory.changes import Change, plan
 from memupdate.memory.delta import Delta
-from memupdate.memory.embedding import Embedder
+from memupdate.memory.embedder import Embedder
 from memupdate.memory.operation import Operation
 from memupdate.memory.record import JSON, Memory, checked_text
 from memupdate.memory.search import SearchHit
@@ -21,16 +21,17 @@ Result = Memory | list[Memory] | list[SearchHit]
 
 
 class MemoryBank(BankView):
-    """A view that can be edited: an immutable base, shared by every fork, and a delta that is copied on write.
+    """A view of memories that can also be edited.
 
-    Every edit is an ``Operation``, applied whole or not at all, and journaled. A delta is shared with forks and
-    snapshots until this bank is written to again; then the bank continues on a copy.
+    A bank is an immutable base, which all forks share, and a delta of its own edits. A fork or a snapshot shares the
+    delta too. When the bank is edited after that, it first copies the delta. Every edit is an ``Operation``: it is
+    applied whole or not at all, and it is added to the journal.
     """
 
     __slots__ = ("_owns_delta",)
 
     def __init__(self, base: Base, delta: Delta) -> None:
-        """Use ``from_memories``, ``from_view`` or ``fork``."""
+        """Makes a bank of its parts. Use ``from_memories``, ``from_view`` or ``fork`` instead."""
         super().__init__(base, delta)
         self._owns_delta = False
 
@@ -38,32 +39,36 @@ class MemoryBank(BankView):
     def from_memories(
         cls, memories: Iterable[Memory], embedder: Embedder, embeddings_ND: np.ndarray | None = None
     ) -> MemoryBank:
-        """A bank whose base holds these memories, in this order.
+        """Makes a bank that starts with these memories, in this order.
 
         Args:
-            memories: with ids of their own; a new memory's id counts on from the highest ``m{n}``.
-            embedder: for queries and written content.
-            embeddings_ND: float32 unit rows of the memories' ``text``, where they are known; else they are computed.
+            memories: the memories, each with its own id. The ids of new memories count on from the highest ``m{n}``.
+            embedder: embeds queries and written content.
+            embeddings_ND: float32 unit rows, one for each memory's ``text``. None computes them.
 
         Raises:
-            FieldError: an id occurs twice, or the embeddings do not fit.
+            FieldError: an id occurs twice, or the embeddings have another shape.
         """
         base = Base(memories, embedder, embeddings_ND)
         return cls(base, Delta(base))
 
     @classmethod
     def from_view(cls, view: BankView) -> MemoryBank:
-        """A bank of its own that starts from a view's state. Costs microseconds, whatever the size of the view."""
+        """Makes a new bank that starts with the state of a view. This takes microseconds, whatever the view's size."""
         if isinstance(view, MemoryBank):
             view._owns_delta = False
         return cls(view._base, view._delta)
 
     @classmethod
     def replay(cls, base: BankView, operations: Iterable[Operation]) -> MemoryBank:
-        """The bank that these operations lead to from ``base``, which stays as it is.
+        """Makes a new bank by applying operations to the state of ``base``, which does not change.
+
+        Args:
+            base: the state to start from.
+            operations: a journal, in order.
 
         Raises:
-            MemupdateError: an operation does not apply; then the journal does not belong to this base.
+            MemupdateError: an operation cannot be applied, so the journal does not belong to this base.
         """
         bank = cls.from_view(base)
         for operation in operations:
@@ -71,18 +76,19 @@ class MemoryBank(BankView):
         return bank
 
     def fork(self) -> MemoryBank:
-        """A bank of its own that starts from this state; neither sees the other's later edits."""
+        """Makes a new bank that starts with this state. Neither bank sees the other's later edits."""
         return MemoryBank.from_view(self)
 
     def snapshot(self) -> BankView:
-        """This state, for reading; later edits do not reach it."""
+        """Returns a view of this state. Later edits do not change the view."""
         self._owns_delta = False
         return BankView(self._base, self._delta)
 
     def texts_to_embed(self, operation: Operation) -> list[str]:
-        """The texts whose embeddings ``apply`` will need, so that a caller can compute many banks' in one batch.
+        """Returns the texts whose embeddings ``apply`` will need.
 
-        None for a mutation; for a read that compares vectors also what was written since the last one.
+        A caller can use this to compute the embeddings of many banks in one batch. A mutation needs none. A read that
+        compares vectors needs those of its query and of the memories that were written since the last such read.
 
         Raises:
             FieldError: the query is not allowed.
@@ -94,21 +100,21 @@ class MemoryBank(BankView):
         return []
 
     def has_applied(self, key: str) -> bool:
-        """Whether an operation of this idempotency key is part of this state."""
+        """Returns whether an operation with this idempotency key was applied."""
         return key in self._delta.results
 
     def apply(self, operation: Operation, vectors: Mapping[str, np.ndarray] | None = None) -> Result:
-        """Does what the operation asks: all of it, or nothing where it raises.
+        """Applies an operation whole, or raises an error and changes nothing.
 
-        A mutation whose key was applied before changes nothing and returns the first result. One that was refused
-        leaves no trace, and its key stays free.
+        A mutation whose key was applied before changes nothing and returns the first result. A mutation that raised an
+        error is not in the journal, and its key can be used again.
 
         Args:
             operation: a mutation or a read.
-            vectors: embeddings by text, for those of ``texts_to_embed``; the bank's embedder computes the others.
+            vectors: embeddings by text, of texts in ``texts_to_embed``. The bank's embedder computes the others.
 
         Returns:
-            What the method named like ``operation.kind`` returns.
+            The result of the bank's method that is named like ``operation.kind``.
 
         Raises:
             FieldError: an argument is not allowed, or the key belongs to another operation.
@@ -140,7 +146,10 @@ class MemoryBank(BankView):
         session_date: str = "",
         evidence: Sequence[str] = (),
     ) -> Memory:
-        """Adds a memory and returns it, with its new id.
+        """Adds a memory at the end. The arguments are the fields of :class:`Memory`.
+
+        Returns:
+            The memory, with its new id.
 
         Raises:
             FieldError: a field is not allowed.
@@ -165,7 +174,10 @@ class MemoryBank(BankView):
         metadata: Mapping[str, JSON] | None = None,
         source: str | None = None,
     ) -> Memory:
-        """Changes a memory in place and returns it; what is not given stays.
+        """Changes a memory, which keeps its place. A field that is not given, or is None, stays as it is.
+
+        Returns:
+            The changed memory.
 
         Raises:
             FieldError: a field is not allowed.
@@ -188,9 +200,13 @@ class MemoryBank(BankView):
         session_date: str = "",
         evidence: Sequence[str] = (),
     ) -> Memory:
-        """Creates a memory under a given id, or replaces all of the one that has it, in its place; returns it.
+        """Adds a memory under an id of the caller's choice, or replaces the whole memory that has this id.
 
-        For stores whose users choose the ids. The bank's own ids ``m{n}`` stay clear of every id that was put.
+        Stores whose users choose the ids use this. A replaced memory keeps its place. The bank never gives an id that
+        was put to a new memory. The other arguments are the fields of :class:`Memory`.
+
+        Returns:
+            The memory.
 
         Raises:
             FieldError: a field is not allowed.
@@ -209,34 +225,58 @@ class MemoryBank(BankView):
         )
 
     def delete(self, memory_id: str, reason: str = "") -> Memory:
-        """Removes a memory and returns it; the reason is in the journal.
+        """Removes a memory.
+
+        Args:
+            memory_id: the memory's id.
+            reason: why, for the journal.
+
+        Returns:
+            The memory that was removed.
 
         Raises:
+            FieldError: the reason is not text.
             UnknownMemoryError: the id is not in the bank.
         """
         return self._one("delete", memory_id=memory_id, reason=reason)
 
     def merge(self, memory_ids: Sequence[str], strategy: str) -> Memory:
-        """Replaces 2 to 5 memories by one, added at the end; see ``merging`` for the strategies.
+        """Replaces 2 to 5 memories by one, which is added at the end.
+
+        Args:
+            memory_ids: the ids of the memories, all different.
+            strategy: one of ``MERGE_STRATEGIES``; :mod:`memupdate.memory.merging` describes them.
+
+        Returns:
+            The new memory.
 
         Raises:
-            FieldError: ids or strategy are not allowed, the memories share nothing to extract, or the text is too long.
+            FieldError: the ids or the strategy are not allowed, the memories have nothing in common to extract, or the
+                merged text is too long.
             UnknownMemoryError: an id is not in the bank.
         """
         return self._one("merge", memory_ids=_listed(memory_ids), strategy=strategy)
 
     def split(self, memory_id: str, split_criteria: str, max_parts: int = 3) -> list[Memory]:
-        """Replaces a memory by 2 to ``max_parts`` parts, added at the end; see ``splitting`` for the criteria.
+        """Replaces a memory by 2 to ``max_parts`` memories, which are added at the end.
+
+        Args:
+            memory_id: the memory's id.
+            split_criteria: one of ``SPLIT_CRITERIA``; :mod:`memupdate.memory.splitting` describes them.
+            max_parts: how many parts at most, from 2 to 5.
+
+        Returns:
+            The parts.
 
         Raises:
-            FieldError: an argument is not allowed, or the content cannot be split this way.
+            FieldError: an argument is not allowed, or the content cannot be split by this criterion.
             UnknownMemoryError: the id is not in the bank.
         """
         result = self.apply(
             Operation("split", {"memory_id": memory_id, "split_criteria": split_criteria, "max_parts": max_parts})
         )
         assert isinstance(result, list)
-        return result  # type: ignore[return-value]
+        return cast("list[Memory]", result)
 
     def _one(self, kind: str, **arguments: Any) -> Memory:
         result = self.apply(Operation(kind, arguments))

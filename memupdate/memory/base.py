@@ -1,4 +1,4 @@
-"""The immutable part of a bank: a conversation's initial memories and their embeddings, shared by every fork."""
+"""The immutable part of a bank: the initial memories and their embeddings, which every fork shares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from memupdate.errors import FieldError
-from memupdate.memory.embedding import Embedder
+from memupdate.memory.embedder import Embedder
 from memupdate.memory.record import MEMORY_TYPES, Memory
 
 TYPE_CODES = {name: code for code, name in enumerate(MEMORY_TYPES)}
@@ -18,27 +18,28 @@ _NUMBERED = re.compile(r"m([0-9]{1,18})")
 
 
 def number_of(memory_id: str) -> int:
-    """``n`` of an id ``m{n}``, which is how a bank names its new memories; 0 of any other id."""
+    """Returns ``n`` for an id ``m{n}``, which is how a bank names its new memories, and 0 for any other id."""
     found = _NUMBERED.fullmatch(memory_id)
     return int(found[1]) if found else 0
 
 
 class Base:
-    """Initial memories at slots 0..N-1. Nothing here changes after construction.
+    """The N initial memories, at slots 0 to N-1. Nothing here changes after construction.
 
     Attributes:
-        memories: the N memories, in order.
-        slots: slot of each id.
+        memories: the memories, in order.
+        embedder: embeds queries and written content.
+        slots: the slot of each id.
         embeddings_ND: float32, unit rows, read-only.
-        types_N: each memory's code in ``TYPE_CODES``.
-        characters: sum of the contents' lengths.
-        next_number: the first new memory is ``m{next_number}``.
+        types_N: each memory's type, as a code of ``TYPE_CODES``.
+        characters: sum of the lengths of all contents, in characters.
+        next_number: the first new memory gets the id ``m{next_number}``.
     """
 
     __slots__ = ("_digests", "characters", "embedder", "embeddings_ND", "memories", "next_number", "slots", "types_N")
 
     def __init__(self, memories: Iterable[Memory], embedder: Embedder, embeddings_ND: np.ndarray | None = None) -> None:
-        """Raises FieldError for an id that occurs twice or embeddings of another shape."""
+        """Takes the memories. Raises FieldError if an id occurs twice, or if the embeddings have another shape."""
         self.memories = tuple(memories)
         self.embedder = embedder
         self.slots = {memory.id: slot for slot, memory in enumerate(self.memories)}
@@ -58,17 +59,22 @@ class Base:
 
     @property
     def digests(self) -> tuple[bytes, ...]:
-        """Each memory's digest, computed when first asked for."""
+        """The digest of each memory. They are computed when they are first asked for."""
         if self._digests is None:
             self._digests = tuple(memory.digest() for memory in self.memories)
         return self._digests
 
 
 def checked_rows(name: str, rows: object, shape: tuple[int, int]) -> np.ndarray:
-    """``rows`` as a read-only float32 matrix of that shape, its own copy where it was writeable.
+    """Returns ``rows`` as a read-only float32 matrix. It is a copy if the given one could be written to.
+
+    Args:
+        name: the field's name, for the error.
+        rows: the matrix.
+        shape: the shape that it must have.
 
     Raises:
-        FieldError: another shape, or a row whose length is neither 1 nor 0.
+        FieldError: the shape is another one, or the length of a row is neither 1 nor 0.
     """
     given = np.asarray(rows)
     if given.shape != shape or not np.issubdtype(given.dtype, np.floating):

@@ -1,4 +1,4 @@
-"""What a mutation would do to a bank: checked and worked out in full before anything changes."""
+"""What a mutation would do to a bank. All of it is computed and checked before the bank changes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from memupdate.checks import check_int_between
 from memupdate.errors import FieldError
 from memupdate.memory.merging import merged_fields
 from memupdate.memory.operation import Operation
 from memupdate.memory.record import Memory, checked_text
 from memupdate.memory.splitting import split_content
-from memupdate.memory.view import BankView, checked_count
+from memupdate.memory.view import BankView
 
 MAX_MERGED = 5
 MAX_PARTS = 5
@@ -22,10 +23,10 @@ class Change:
     """The effect of one mutation.
 
     Attributes:
-        removed: ids that leave the bank.
-        updated: memories that replace the one of the same id.
-        added: memories at the end of the bank.
-        result: what the caller gets back.
+        result: what the caller gets.
+        removed: ids of memories that leave the bank.
+        updated: memories that replace those of the same id.
+        added: memories that are added at the end.
     """
 
     result: Memory | list[Memory]
@@ -35,12 +36,17 @@ class Change:
 
     @property
     def written(self) -> tuple[Memory, ...]:
-        """Memories with new content."""
+        """The memories that have new content."""
         return self.updated + self.added
 
 
 def plan(view: BankView, operation: Operation, ids: Iterator[str]) -> Change:
-    """What ``operation`` would do to ``view``; new memories take their names from ``ids``.
+    """Computes what an operation would do to a bank, without doing it.
+
+    Args:
+        view: the bank's state.
+        operation: a mutation.
+        ids: gives the ids of new memories.
 
     Raises:
         FieldError: an argument is not allowed.
@@ -81,7 +87,7 @@ def _merge(view: BankView, ids: Iterator[str], memory_ids: list[str], strategy: 
 
 def _split(view: BankView, ids: Iterator[str], memory_id: str, split_criteria: str, max_parts: int = 3) -> Change:
     source = view.get(memory_id)
-    checked_count("max_parts", max_parts, 2, MAX_PARTS)
+    check_int_between("max_parts", max_parts, 2, MAX_PARTS)
     parts = tuple(
         replace(source, id=next(ids), content=content, metadata={**source.metadata, "split_from": memory_id})
         for content in split_content(source, split_criteria, max_parts)

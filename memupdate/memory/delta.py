@@ -1,4 +1,4 @@
-"""The editable part of a bank: what was added, changed and deleted since its base, and the journal of how."""
+"""The editable part of a bank: what was added, changed and deleted since its base, and the journal of the edits."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from memupdate.memory.record import Memory
 
 
 class Delta:
-    """Edits over one base.
+    """The edits over one base.
 
-    A memory has a slot: its place in the base, or for a new one the next number after the base. An update keeps the
-    slot, so order by slot is order of insertion. Rows of embeddings are kept dense: a deleted row takes the last one.
-    A memory gets its row when it is put, and the row its embedding when somebody compares vectors.
+    Each memory has a slot. A memory of the base has its place there as its slot; a new memory gets the next number. An
+    update keeps the slot, so the order of slots is the order of insertion. Each changed or added memory also has a row
+    of the matrix of embeddings. The rows have no gaps: when a memory is dropped, the last row moves to its place. A
+    memory gets its row when it is put. The row gets its embedding later, when vectors are compared.
 
     Attributes:
-        memories: changed and added memories by slot.
-        slots: slot of each added id (base ids are in the base).
-        hidden: base slots that were deleted or changed; they never come back.
-        created: how many memories were ever added; gives the next slot.
-        next_number: the next new memory is ``m{next_number}``; above every ``m{n}`` that the bank ever held.
-        characters: sum of the contents' lengths over the whole bank.
-        journal: every mutation that was applied since the base, in order.
-        results: the operation and its result by idempotency key.
-        unembedded: slots whose row has no embedding yet, as the keys of a dict: in order of writing.
-        lexical: index of the words of this state, once somebody searched by them; gone with the next change.
+        memories: the changed and added memories, by slot.
+        slots: the slot of each added id. Ids of the base are in the base.
+        hidden: slots of the base that were deleted or changed. They stay hidden.
+        created: how many memories were ever added, which gives the next slot.
+        next_number: the next new memory gets the id ``m{next_number}``. It is above every ``m{n}`` that the bank had.
+        characters: sum of the lengths of all contents of the bank, in characters.
+        journal: the mutations that were applied since the base, in order.
+        results: the operation and its result, by idempotency key.
+        unembedded: slots whose row has no embedding yet, as the keys of a dict, in the order of writing.
+        lexical: an index of the words of this state. It is made by the first search that needs it and dropped by the
+            next change.
     """
 
     __slots__ = (
@@ -69,7 +71,7 @@ class Delta:
         self._row_types_M = np.empty(0, dtype=np.int8)
 
     def copy(self) -> Delta:
-        """An independent delta of the same state; its cost grows with the edits, not with the base."""
+        """Returns an independent copy. Its cost grows with the number of edits and not with the size of the base."""
         twin = object.__new__(Delta)
         twin.memories = self.memories.copy()
         twin.slots = self.slots.copy()
@@ -90,17 +92,17 @@ class Delta:
 
     @property
     def rows_MD(self) -> np.ndarray:
-        """Embeddings of ``memories``, in no particular order; rows of ``unembedded`` slots mean nothing yet."""
+        """Embeddings of ``memories``, in any order. The rows of ``unembedded`` slots have no meaning yet."""
         return self._rows_MD[: len(self._row_of)]
 
     @property
     def row_slots_M(self) -> np.ndarray:
-        """Slot of each row of ``rows_MD``."""
+        """The slot of each row of ``rows_MD``."""
         return self._row_slots_M[: len(self._row_of)]
 
     @property
     def row_types_M(self) -> np.ndarray:
-        """Type code of each row of ``rows_MD``."""
+        """The type code of each row of ``rows_MD``."""
         return self._row_types_M[: len(self._row_of)]
 
     @property
@@ -111,7 +113,7 @@ class Delta:
         return self._hidden_H
 
     def hide(self, slot: int) -> None:
-        """Takes a base slot out of the bank's view of its base."""
+        """Hides a slot of the base."""
         self.hidden.add(slot)
         self._hidden_H = None
         self.lexical = None
@@ -145,7 +147,7 @@ class Delta:
             self._row_of[int(self._row_slots_M[row])] = row
 
     def vectors_of(self, slots: Sequence[int]) -> np.ndarray:
-        """``(S, D)`` embeddings of changed or added slots."""
+        """Returns the ``(S, D)`` embeddings of changed or added slots."""
         return self._rows_MD[[self._row_of[slot] for slot in slots]]
 
     def _grow(self, rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Search by words: BM25 over the texts of a bank, and its blend with the embeddings' cosine."""
+"""Search by words: BM25 over the texts of a bank, and its mean with the cosine of the embeddings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COSINE_SHARE = 0.5
 
 
 class LexicalIndex:
-    """BM25 (Lucene's variant, k1 = 1.5, b = 0.75) over the stems of one state of a bank.
+    """BM25 over the word stems of one state of a bank: Lucene's variant, with k1 = 1.5 and b = 0.75.
 
     Args:
         texts: the memories' texts, in the bank's order.
@@ -34,7 +34,10 @@ class LexicalIndex:
             self._bm25.index(stems, show_progress=False)
 
     def scores(self, query: str) -> np.ndarray:
-        """``(S,)`` float64 scores of all texts, divided by the best one's; zeros where no text has a word of it."""
+        """Returns ``(S,)`` float64 scores of all texts, from 0 to 1: BM25 divided by the best text's BM25.
+
+        All scores are 0 if no text has a word of the query.
+        """
         words = [stem for stem in content_stems(query) if stem in self._known]
         if not words:
             return np.zeros(self._count)
@@ -44,6 +47,6 @@ class LexicalIndex:
 
 
 def blend(cosines_S: np.ndarray, lexical_S: np.ndarray) -> np.ndarray:
-    """Hybrid scores in [0, 1], rounded so that equal ones are equal wherever they are stored."""
+    """Returns hybrid scores from 0 to 1. They are rounded, so that equal memories have equal scores."""
     mixed_S: np.ndarray = (COSINE_SHARE * cosines_S + (1 - COSINE_SHARE) * lexical_S).round(6)
     return mixed_S

@@ -1,12 +1,12 @@
-"""What one memory says in place of several. Everything is taken from the sources; nothing is generated.
+"""Merges several memories into one. All text comes from the sources; nothing is generated.
 
-- ``concatenate``: every source's text, one per line.
-- ``summarize``: every source's sentences in source order as one line, without what is said twice; words that
-  neighbours begin with are said once. Where the sources are long, the least salient sentences are left out, but no
-  source loses its last one.
-- ``extract_common``: only the words and phrases that the sources' contents share.
+- ``concatenate``: the text of every source, one per line.
+- ``summarize``: the sentences of all sources on one line, in order, without repetitions. Neighbouring sentences that
+  begin with the same words say these words once. If the sources are long, the least salient sentences are left out, but
+  every source keeps at least one.
+- ``extract_common``: only the words and phrases that the contents of the sources share.
 
-The date that all sources share stays a field of the merged memory; different dates become part of its content.
+A date that all sources share stays a field of the merged memory. Different dates become part of its content.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from memupdate.checks import check_choice
 from memupdate.errors import FieldError
 from memupdate.memory.record import JSON, Memory
 from memupdate.memory.sentences import sentences
@@ -33,15 +34,19 @@ _NEGATIONS = frozenset(["no", "not", "never", "none", "nothing", "nobody", "neit
 
 
 def merged_fields(sources: Sequence[Memory], strategy: str) -> dict[str, Any]:
-    """The fields of the memory that replaces ``sources``, all but its id.
+    """Returns all fields of the merged memory but its id.
 
-    A field that all sources share is kept; the type of different types is ``semantic``; evidence is united.
+    A field that has the same value in all sources keeps it. Sources of different types become ``semantic``. The merged
+    memory has the evidence of all sources.
+
+    Args:
+        sources: the memories to merge.
+        strategy: one of ``MERGE_STRATEGIES``.
 
     Raises:
-        FieldError: an unknown strategy, or ``extract_common`` of memories that share nothing.
+        FieldError: the strategy is unknown, or it is ``extract_common`` and the memories share nothing.
     """
-    if strategy not in MERGE_STRATEGIES:
-        raise FieldError("strategy", strategy, ", ".join(MERGE_STRATEGIES))
+    check_choice("strategy", strategy, MERGE_STRATEGIES)
     session_date = _shared([source.session_date for source in sources], "")
     if strategy == "concatenate":
         content = "\n".join(source.content if session_date else source.text for source in sources)
@@ -79,11 +84,11 @@ class _Sentence:
 
 
 def summary(sources: Sequence[Memory], dated: bool) -> str:
-    """The ``summarize`` text.
+    """Returns the text of the ``summarize`` strategy.
 
     Args:
-        sources: what to summarise.
-        dated: whether each source's date goes into the text.
+        sources: the memories to merge.
+        dated: whether the dates of the sources go into the text.
     """
     found = []
     for number, source in enumerate(sources):
@@ -167,10 +172,10 @@ def _said_once(lines: list[str]) -> list[str]:
 
 
 def common(sources: Sequence[Memory]) -> str:
-    """The ``extract_common`` text: the longest phrases that all sources hold; if none, that at least two hold.
+    """Returns the text of the ``extract_common`` strategy: the longest phrases that all sources contain.
 
-    Words are compared by their stems; a phrase begins and ends with a content word and is given as its first source
-    has it.
+    If the sources have no phrase in common, it takes phrases that at least two of them contain. Words are compared by
+    their stems. A phrase begins and ends with a content word, and is quoted from the first source that contains it.
 
     Raises:
         FieldError: no two sources share a content word.

@@ -1,19 +1,20 @@
-"""One request to a bank, as a small record that travels, is journaled and is replayed."""
+"""One request to a bank, as a small record that can be sent, journaled and replayed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from memupdate.errors import FieldError
-from memupdate.memory.record import JSON
+from memupdate.memory.record import JSON, Memory
 
 MUTATIONS = ("create", "update", "put", "delete", "merge", "split")
 READS = ("search", "sample", "get")
 
-_FIELDS = ("memory_type", "metadata", "source", "speaker", "session", "session_date", "evidence")
+# What create and put may set besides the content: every other field of a memory.
+_FIELDS = tuple(field.name for field in fields(Memory) if field.name not in ("id", "content"))
 
 # Types of which every value is JSON, and cannot be changed.
 _PLAIN = {str, bool, type(None)}
@@ -33,15 +34,16 @@ _ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # kind: (req
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What is asked of a bank: complete, so that applying it again to the same state gives the same state.
+    """One request to a bank. It is complete: applied to the same state, it always leads to the same state.
 
     Attributes:
-        kind: one of ``MUTATIONS`` or ``READS``.
-        arguments: the method's arguments by name, as a JSON object; copied on the way in.
-        key: idempotency key of a mutation. A bank applies a key once; empty means that every delivery counts.
+        kind: one of ``MUTATIONS`` or ``READS``, which is the name of the bank's method.
+        arguments: the method's arguments by name, as a JSON object. They are copied.
+        key: idempotency key of a mutation. A bank applies each key once, however often the operation is delivered. With
+            an empty key, every delivery is applied.
 
     Raises:
-        FieldError: an unknown kind, or an argument that is missing, unknown or not JSON.
+        FieldError: the kind is unknown, or an argument is missing, unknown or not JSON.
     """
 
     kind: str
@@ -78,7 +80,7 @@ class Operation:
 
     @classmethod
     def checked_before(cls, kind: str, arguments: Mapping[str, JSON], key: str) -> Operation:
-        """The operation with the fields of one that was made elsewhere: what was checked there is not checked again."""
+        """Makes an operation without checks. Its fields come from an operation that was checked when it was made."""
         operation = object.__new__(cls)
         object.__setattr__(operation, "kind", kind)
         object.__setattr__(operation, "arguments", arguments)
@@ -87,16 +89,16 @@ class Operation:
 
     @property
     def is_mutation(self) -> bool:
-        """Whether applying it changes the bank, and so is journaled."""
+        """Whether the operation can change the bank. Such operations are journaled."""
         return self.kind in MUTATIONS
 
     def to_json(self) -> dict[str, JSON]:
-        """A JSON object that ``from_json`` reads."""
+        """Returns a JSON object that ``from_json`` reads."""
         return {"kind": self.kind, "arguments": dict(self.arguments), "key": self.key}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Operation:
-        """The operation that ``to_json`` wrote.
+        """Returns the operation that ``to_json`` wrote.
 
         Raises:
             FieldError: the record is not an operation.

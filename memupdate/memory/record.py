@@ -1,4 +1,4 @@
-"""A memory: one thing the bank knows, with where and when it was learned."""
+"""What a memory is: one thing that a bank knows, with where and when it was learned."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from memupdate.checks import check_choice, check_integer
 from memupdate.errors import FieldError
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
@@ -22,7 +23,7 @@ _DATE = re.compile(
 
 
 def checked_text(name: str, value: object, *, blank: bool = False) -> str:
-    """``value`` as text that can be stored.
+    """Returns ``value`` if it is text that can be stored.
 
     Args:
         name: the field's name, for the error.
@@ -30,7 +31,8 @@ def checked_text(name: str, value: object, *, blank: bool = False) -> str:
         blank: whether empty or blank text is allowed.
 
     Raises:
-        FieldError: not a string, blank, longer than ``MAX_CONTENT_CHARACTERS``, or not encodable as UTF-8.
+        FieldError: the value is not a string, is blank, is longer than ``MAX_CONTENT_CHARACTERS``, or cannot be encoded
+            as UTF-8.
     """
     if not isinstance(value, str):
         raise FieldError(name, value, "text")
@@ -46,21 +48,23 @@ def checked_text(name: str, value: object, *, blank: bool = False) -> str:
 
 
 def checked_type(value: object) -> str:
-    """``value`` as one of ``MEMORY_TYPES``.
+    """Returns ``value`` if it is one of ``MEMORY_TYPES``.
 
     Raises:
-        FieldError: any other value.
+        FieldError: it is not.
     """
-    if not isinstance(value, str) or value not in MEMORY_TYPES:
-        raise FieldError("memory_type", value, ", ".join(MEMORY_TYPES))
-    return value
+    return check_choice("memory_type", value, MEMORY_TYPES)
 
 
 def checked_mapping(name: str, value: object) -> dict[str, JSON]:
-    """A deep copy of ``value``, which must be a JSON object of at most ``MAX_CONTENT_CHARACTERS`` characters.
+    """Returns a deep copy of a JSON object.
+
+    Args:
+        name: the field's name, for the error.
+        value: what was given.
 
     Raises:
-        FieldError: not a mapping, not JSON, or too long.
+        FieldError: the value is not a mapping, is not JSON, or has more than ``MAX_CONTENT_CHARACTERS`` characters.
     """
     if not isinstance(value, Mapping):
         raise FieldError(name, value, "a JSON object")
@@ -81,15 +85,15 @@ class Memory:
     """One memory of a bank.
 
     Attributes:
-        id: its name in the bank, never used twice.
-        content: what is remembered, 1 to ``MAX_CONTENT_CHARACTERS`` characters.
+        id: its name in the bank. The bank gives no id twice.
+        content: what is remembered, from 1 to ``MAX_CONTENT_CHARACTERS`` characters.
         memory_type: one of ``MEMORY_TYPES``.
-        speaker: who said it or whom it is about; empty if that is not one person.
-        session: the number of the session it comes from.
-        session_date: the session's date as the data gives it (``"1:56 pm on 8 May, 2023"``).
+        speaker: who said it, or whom it is about. Empty if that is not one person.
+        session: the number of the session that it comes from; None if there is none.
+        session_date: the date of the session, as the data says it (``"1:56 pm on 8 May, 2023"``).
         evidence: ids of the dialogue turns that support it.
         source: where it comes from, in words.
-        metadata: anything else, as a JSON object. Copied on the way in; shared by every fork, so never edit it.
+        metadata: anything else, as a JSON object. It is copied, and all forks share the copy, so do not edit it.
 
     Raises:
         FieldError: a field has a value that is not allowed.
@@ -111,8 +115,8 @@ class Memory:
         checked_type(self.memory_type)
         for name in ("speaker", "session_date", "source"):
             checked_text(name, getattr(self, name), blank=True)
-        if self.session is not None and (isinstance(self.session, bool) or not isinstance(self.session, int)):
-            raise FieldError("session", self.session, "a whole number or nothing")
+        if self.session is not None:
+            check_integer("session", self.session)
         if not isinstance(self.evidence, (tuple, list)):
             raise FieldError("evidence", self.evidence, "a list of turn ids")
         for turn in self.evidence:
@@ -122,20 +126,20 @@ class Memory:
 
     @property
     def date(self) -> str:
-        """The day in ``session_date`` (``"8 May, 2023"``), or all of it where no day can be read."""
+        """The day of ``session_date`` (``"8 May, 2023"``). All of ``session_date`` if no day can be read in it."""
         found = _DATE.search(self.session_date)
         return found.group() if found else self.session_date.strip()
 
     @property
     def text(self) -> str:
-        """What a reader sees and what is embedded: the content, and the session's day unless it is in there already."""
+        """What a reader sees and what is embedded: the content, followed by ``date`` unless the content contains it."""
         if not self.session_date:
             return self.content
         date = self.date
         return f"{self.content} ({date})" if date and date not in self.content else self.content
 
     def to_json(self) -> dict[str, JSON]:
-        """Every field, as a JSON object that ``from_json`` reads."""
+        """Returns every field, as a JSON object that ``from_json`` reads."""
         return {
             "id": self.id,
             "content": self.content,
@@ -150,7 +154,7 @@ class Memory:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Memory:
-        """The memory that ``to_json`` wrote.
+        """Returns the memory that ``to_json`` wrote.
 
         Raises:
             FieldError: a field is missing, unknown, or has a value that is not allowed.
@@ -166,5 +170,5 @@ class Memory:
         return cls(**record)
 
     def digest(self) -> bytes:
-        """32 bytes that change with any field."""
+        """Returns the SHA-256 of all fields, as 32 bytes."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).digest()

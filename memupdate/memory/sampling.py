@@ -1,4 +1,4 @@
-"""Which memories a sample holds: random, spread in embedding space, or the most recent."""
+"""Chooses a sample of memories: at random, spread in embedding space, or the most recent ones."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from collections.abc import Callable
 
 import numpy as np
 
-from memupdate.errors import FieldError
+from memupdate.checks import check_choice
 
 SAMPLE_STRATEGIES = ("random", "diverse", "recent")
 
 
 def pick(strategy: str, count: int, k: int, seed: int, vectors: Callable[[], np.ndarray]) -> list[int]:
-    """Places in ``range(count)`` of a sample of at most ``k``.
+    """Chooses at most ``k`` of ``count`` memories.
 
     Args:
         strategy: one of ``SAMPLE_STRATEGIES``.
-        count: how many there are, in order of insertion.
-        k: how many to pick.
+        count: how many memories there are, in order of insertion.
+        k: how many to choose.
         seed: of the random choices.
-        vectors: gives the ``(count, D)`` unit rows; asked only for ``diverse``.
+        vectors: returns the ``(count, D)`` unit rows of the memories. It is called only for ``diverse``.
+
+    Returns:
+        Places in ``range(count)``, in the order of choice.
 
     Raises:
-        FieldError: an unknown strategy.
+        FieldError: the strategy is unknown.
     """
-    if strategy not in SAMPLE_STRATEGIES:
-        raise FieldError("strategy", strategy, ", ".join(SAMPLE_STRATEGIES))
+    check_choice("strategy", strategy, SAMPLE_STRATEGIES)
     k = min(k, count)
     if strategy == "recent":
         return list(range(count - 1, count - 1 - k, -1))
@@ -37,15 +39,17 @@ def pick(strategy: str, count: int, k: int, seed: int, vectors: Callable[[], np.
 
 
 def farthest_points(vectors_ND: np.ndarray, k: int, start: int) -> list[int]:
-    """Greedy k-center (Gonzalez, 1985): from ``start``, always the row farthest from the nearest one already chosen.
+    """Chooses rows that are far from each other, by greedy k-center (Gonzalez, 1985).
+
+    It starts with one row. It then always adds the row that is farthest from its nearest chosen row.
 
     Args:
-        vectors_ND: unit rows, so that far means a small inner product.
-        k: how many rows, at most N.
+        vectors_ND: unit rows. Two rows are far from each other if their inner product is small.
+        k: how many rows to choose, at most N.
         start: the first row.
 
     Returns:
-        Row numbers in the order of choice; equally far rows go by number.
+        Row numbers in the order of choice. Of equally far rows, the one with the lower number is chosen.
     """
     chosen = [start]
     nearest_N = np.full(len(vectors_ND), -np.inf, dtype=np.float32)

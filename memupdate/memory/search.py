@@ -1,4 +1,4 @@
-"""Exact search: the best memories of a bank for a query vector."""
+"""Exact search for the memories of a bank that are most similar to a query vector."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ _CHUNK = 4096
 
 
 class SearchHit(NamedTuple):
-    """A memory that was found, and its score from 0 to 1: the cosine with the query, or the hybrid score."""
+    """A memory that was found, and its score.
+
+    Attributes:
+        memory: the memory.
+        score: from 0 to 1: the cosine with the query, or the hybrid score.
+    """
 
     memory: Memory
     score: float
@@ -32,12 +37,12 @@ class SearchHit(NamedTuple):
         return self.memory.content
 
     def to_json(self) -> dict[str, JSON]:
-        """Id, score and every other field of the memory."""
+        """Returns the score and every field of the memory."""
         return {"score": self.score, **self.memory.to_json()}
 
 
 def live_slots(base: Base, delta: Delta, memory_type: str | None = None) -> np.ndarray:
-    """Slots of the memories a bank holds, ascending; of one type if given."""
+    """Returns the slots of the bank's memories, ascending. With ``memory_type``, only of memories of that type."""
     shown_N = np.ones(len(base), dtype=bool)
     shown_N[delta.hidden_H] = False
     slots_M = delta.row_slots_M
@@ -48,7 +53,7 @@ def live_slots(base: Base, delta: Delta, memory_type: str | None = None) -> np.n
 
 
 def vectors_of(base: Base, delta: Delta, slots_S: np.ndarray) -> np.ndarray:
-    """``(S, D)`` embeddings of live slots."""
+    """Returns the ``(S, D)`` embeddings of live slots."""
     rows_SD = np.empty((len(slots_S), base.embeddings_ND.shape[1]), dtype=np.float32)
     edited_S = np.isin(slots_S, delta.row_slots_M)
     rows_SD[~edited_S] = base.embeddings_ND[slots_S[~edited_S]]
@@ -64,11 +69,14 @@ def best_slots(
     memory_type: str | None = None,
     threshold: float | None = None,
 ) -> list[tuple[int, float]]:
-    """Slots and scores of the ``top_k`` best memories: by score, equal scores by slot.
+    """Finds the ``top_k`` best memories.
 
-    One matrix product over the base and one over the delta choose the candidates. Their final scores are summed in
-    float64 row by row and rounded, so that equal embeddings score the same wherever they are stored, and 1 against
-    themselves.
+    A matrix product over the base and one over the delta choose the candidates. The final scores of the candidates are
+    computed row by row in float64 and rounded. So equal embeddings have equal scores wherever they are stored, and an
+    embedding scores 1 against itself.
+
+    Returns:
+        Slots and scores, by falling score. Equal scores are in the order of their slots.
     """
     count, changed = len(base), len(delta.memories)
     scores_A = np.empty(count + changed, dtype=np.float32)
@@ -102,7 +110,7 @@ def best_slots(
 
 
 def cosines_of(rows_SD: np.ndarray, query_D: np.ndarray) -> np.ndarray:
-    """``(S,)`` float64 cosines of unit rows with the query, clamped to [0, 1] and rounded to 6 places."""
+    """Returns the ``(S,)`` float64 cosines of unit rows with a query, clamped to [0, 1] and rounded to 6 places."""
     return _exact(rows_SD, np.arange(len(rows_SD)), query_D.astype(np.float64))
 
 

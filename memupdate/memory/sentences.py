@@ -1,4 +1,4 @@
-"""Cuts a text into sentences and clauses. A cut is made at blanks only, so the pieces hold every word of the text."""
+"""Cuts a text into sentences and clauses. It cuts at white space only, so the pieces contain every word of the text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _CLAUSE_ENDS = (
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of ``text`` in order, each run of blanks in them as one blank; at least one if it has any word."""
+    """Returns the sentences of a text, in order. A text with at least one word has at least one sentence.
+
+    Every run of white space in a sentence becomes one space.
+    """
     # First, because searching long runs of blanks for a cut is quadratic.
     text = "\n".join(" ".join(line.split()) for line in text.splitlines())
     spans = [
@@ -35,7 +38,10 @@ def sentences(text: str) -> list[str]:
 
 
 def clauses(sentence: str) -> list[str]:
-    """The clauses of a sentence in order: cut at the strongest kind of boundary it has; itself where it has none."""
+    """Returns the clauses of a sentence, in order.
+
+    The sentence is cut at the strongest kind of boundary that it has. A sentence without boundaries is one clause.
+    """
     for boundary, words in _CLAUSE_ENDS:
         pieces = _long_enough(_cut(sentence, [end.span() for end in boundary.finditer(sentence)]), words)
         if len(pieces) > 1:

@@ -1,9 +1,11 @@
-"""Cuts one memory into several. The parts are made of the source's sentences (or, where there are too few, of its
-clauses), each in exactly one part, so together they hold every word of the source.
+"""Splits one memory into several.
 
-- ``temporal``: by the time that sentences name; where they name one time or none, by their order.
+Each sentence of the memory goes into exactly one part, so the parts together contain every word. If the memory has too
+few sentences, its clauses take their place.
+
+- ``temporal``: by the times that the sentences mention. If they mention only one time or none, by their order.
 - ``thematic``: sentences that share words stay together.
-- ``speaker``: by the person who speaks in a sentence or whom it is about.
+- ``speaker``: by the person who speaks in a sentence, or whom it is about.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from memupdate.checks import check_choice
 from memupdate.errors import FieldError
 from memupdate.memory.record import Memory
 from memupdate.memory.sentences import clauses, sentences
@@ -43,20 +46,19 @@ _RELATIVE = re.compile(
 
 
 def split_content(memory: Memory, criterion: str, max_parts: int) -> list[str]:
-    """The contents of the 2 to ``max_parts`` parts of a memory.
+    """Returns the contents of the parts of a memory.
 
-    A part of a single sentence that lost the speaker's name in the cut gets it back in front.
+    If a single sentence is split and a part loses the name of the speaker, the name is put in front of that part.
 
     Args:
-        memory: what to split.
+        memory: the memory to split.
         criterion: one of ``SPLIT_CRITERIA``.
-        max_parts: from 2.
+        max_parts: how many parts at most, from 2.
 
     Raises:
-        FieldError: an unknown criterion, or content that does not split by it.
+        FieldError: the criterion is unknown, or the content cannot be split by it.
     """
-    if criterion not in SPLIT_CRITERIA:
-        raise FieldError("split_criteria", criterion, ", ".join(SPLIT_CRITERIA))
+    check_choice("split_criteria", criterion, SPLIT_CRITERIA)
     whole = sentences(memory.content)
     fine = [clause for sentence in whole for clause in clauses(sentence)]
     if len(fine) < 2:

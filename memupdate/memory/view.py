@@ -1,4 +1,4 @@
-"""Reading a bank. A view never changes; a `MemoryBank` is a view that can be edited."""
+"""What can be read of a bank. A view never changes; a ``MemoryBank`` is a view that can be edited."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from memupdate.checks import check_choice, check_integer, check_number_between, check_positive_int
 from memupdate.errors import FieldError, UnknownMemoryError
 from memupdate.memory.base import Base, checked_rows
 from memupdate.memory.delta import Delta
-from memupdate.memory.embedding import Embedder
+from memupdate.memory.embedder import Embedder
 from memupdate.memory.lexical import RANKINGS, LexicalIndex, blend
 from memupdate.memory.operation import Operation
 from memupdate.memory.record import Memory, checked_text, checked_type
@@ -18,28 +19,13 @@ from memupdate.memory.sampling import pick
 from memupdate.memory.search import SearchHit, best_slots, cosines_of, live_slots, vectors_of
 
 
-def checked_count(name: str, value: object, least: int, most: int | None = None) -> int:
-    """``value`` as a whole number in that range.
-
-    Raises:
-        FieldError: anything else.
-    """
-    inside = (
-        isinstance(value, int) and not isinstance(value, bool) and value >= least and (most is None or value <= most)
-    )
-    if not inside:
-        raise FieldError(name, value, f"a whole number from {least}" + ("" if most is None else f" to {most}"))
-    assert isinstance(value, int)
-    return value
-
-
 class BankView:
-    """A bank as it was at one moment: everything that reads, nothing that writes."""
+    """A bank as it was at one moment. It can be read and not edited."""
 
     __slots__ = ("_base", "_delta")
 
     def __init__(self, base: Base, delta: Delta) -> None:
-        """Use ``MemoryBank.from_memories``, ``snapshot`` or ``initial``."""
+        """Makes a view of its parts. Use ``MemoryBank.from_memories``, ``snapshot`` or ``initial`` instead."""
         self._base = base
         self._delta = delta
 
@@ -50,40 +36,40 @@ class BankView:
         return isinstance(memory_id, str) and self._slot(memory_id) is not None
 
     def __iter__(self) -> Iterator[Memory]:
-        """The memories in order of insertion; an updated one keeps its place."""
+        """Yields the memories in order of insertion. A memory that is updated keeps its place."""
         for slot in live_slots(self._base, self._delta).tolist():
             yield self._at(slot)
 
     @property
     def embedder(self) -> Embedder:
-        """What embeds queries and written content when no vectors are given."""
+        """The embedder of queries and of written content, where their vectors are not given."""
         return self._base.embedder
 
     @property
     def initial(self) -> BankView:
-        """The bank before its first edit: its base."""
+        """The bank as it was before its first edit."""
         return BankView(self._base, Delta(self._base))
 
     @property
     def journal(self) -> list[Operation]:
-        """Every mutation that was applied since the base, in order; a fork's starts with its parent's."""
+        """The mutations that were applied since the base, in order. A fork's journal starts with its parent's."""
         return self._delta.journal.copy()
 
     @property
     def edits(self) -> int:
-        """How many mutations were applied since the base: the length of ``journal``."""
+        """The number of mutations that were applied since the base, which is the length of ``journal``."""
         return len(self._delta.journal)
 
     def edits_since(self, edits: int) -> list[Operation]:
-        """The mutations behind the first so many, in order."""
+        """Returns the journal without its first ``edits`` mutations."""
         return self._delta.journal[edits:]
 
     def get(self, memory_id: str) -> Memory:
-        """The memory of that id.
+        """Returns the memory with this id.
 
         Raises:
-            FieldError: not text.
-            UnknownMemoryError: not in the bank.
+            FieldError: the id is not text.
+            UnknownMemoryError: the id is not in the bank.
         """
         return self._at(self._known(memory_id))
 
@@ -97,32 +83,33 @@ class BankView:
         *,
         vector_D: np.ndarray | None = None,
     ) -> list[SearchHit]:
-        """The memories most similar to a query: exact, best first, equal scores in order of insertion.
+        """Finds the memories that are most similar to a query. The search is exact.
 
-        The first search after edits embeds what they wrote (``embed_written``). The first hybrid one also indexes the
-        words of the whole bank (5 ms for 300 memories).
+        The first search after edits embeds what they wrote (see ``embed_written``). The first hybrid search after edits
+        also indexes the words of the whole bank, which takes 5 ms for 300 memories.
 
         Args:
             query: what to look for.
-            top_k: at most so many, from 1.
-            memory_type: only memories of this type.
-            threshold: only scores of at least this, 0 to 1.
-            ranking: ``cosine`` of the embeddings, or ``hybrid``: half of it and half BM25 (see ``lexical``).
-            vector_D: the query's embedding, where it is known already.
+            top_k: how many memories to find at most, from 1.
+            memory_type: find only memories of this type; None for all.
+            threshold: find only memories whose score is at least this, from 0 to 1; None for all.
+            ranking: ``cosine`` scores by the embeddings. ``hybrid`` scores half by them and half by BM25 over words
+                (see :mod:`memupdate.memory.lexical`).
+            vector_D: the embedding of the query; None computes it.
+
+        Returns:
+            The hits, best first. Hits with equal scores are in order of insertion.
 
         Raises:
             FieldError: an argument is not allowed.
         """
         checked_text("query", query)
-        checked_count("top_k", top_k, 1)
+        check_positive_int("top_k", top_k)
         if memory_type is not None:
             checked_type(memory_type)
         if threshold is not None:
-            number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-            if not number or not 0 <= threshold <= 1:
-                raise FieldError("threshold", threshold, "a number from 0 to 1")
-        if ranking not in RANKINGS:
-            raise FieldError("ranking", ranking, ", ".join(RANKINGS))
+            check_number_between("threshold", threshold, 0, 1)
+        check_choice("ranking", ranking, RANKINGS)
         vector_D = self._query_vector(query, vector_D)
         self.embed_written()
         if ranking == "hybrid":
@@ -148,20 +135,22 @@ class BankView:
     def sample(
         self, k: int = 3, strategy: str = "random", memory_type: str | None = None, seed: int = 0
     ) -> list[Memory]:
-        """Up to ``k`` memories, the same ones for the same state and seed.
+        """Chooses a sample of memories. The same state and seed always give the same sample.
 
         Args:
-            k: how many, from 1.
+            k: how many memories to choose at most, from 1.
             strategy: ``random``, ``diverse`` (far from each other in embedding space) or ``recent`` (newest first).
-            memory_type: only memories of this type.
-            seed: of ``random``, and of where ``diverse`` starts.
+            memory_type: choose only memories of this type; None for all.
+            seed: of the choices of ``random``, and of the memory that ``diverse`` starts with.
+
+        Returns:
+            The memories, in the order of choice.
 
         Raises:
             FieldError: an argument is not allowed.
         """
-        checked_count("k", k, 1)
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise FieldError("seed", seed, "a whole number")
+        check_positive_int("k", k)
+        check_integer("seed", seed)
         if memory_type is not None:
             checked_type(memory_type)
         slots_S = live_slots(self._base, self._delta, memory_type)
@@ -174,17 +163,18 @@ class BankView:
         return [self._at(int(slots_S[place])) for place in places]
 
     def embed_written(self, vectors: Mapping[str, np.ndarray] | None = None) -> None:
-        """Embeds, in one batch, the memories that were written since vectors were last compared.
+        """Embeds the memories that were written since vectors were last compared, in one batch.
 
-        A write needs no vector, so it never waits for an embedder, and what is overwritten meanwhile is never embedded.
-        ``search``, and ``sample`` by ``diverse``, call this first. It changes no state that anything else can see.
+        Writing a memory needs no vector, so it never waits for an embedder, and a memory that is overwritten before the
+        next search is never embedded. ``search`` calls this first, and so does ``sample`` with ``diverse``. The
+        memories of the bank do not change.
 
         Args:
-            vectors: embeddings by text, where they are known; the embedder computes the others.
+            vectors: embeddings by text, where they are known. The embedder computes the others.
 
         Raises:
-            FieldError: a given vector does not fit.
-            Exception: what the embedder raised. The bank stays as it was, and the next such read asks again.
+            FieldError: a given vector has another shape or length.
+            Exception: an error of the embedder. The bank stays as it was, and the next such read tries again.
         """
         unembedded = self._unembedded()
         if not unembedded:
@@ -196,11 +186,11 @@ class BankView:
         self._delta.embed(checked_rows("vectors", rows_UD, (len(unembedded), self._base.embeddings_ND.shape[1])))
 
     def mean_characters(self) -> float:
-        """Mean length of the contents, in characters; 0 for an empty bank."""
+        """Returns the mean length of the contents, in characters; 0 for an empty bank."""
         return self._delta.characters / len(self) if len(self) else 0.0
 
     def digest(self) -> str:
-        """SHA-256 over every memory in order and the next id: equal digests, equal states."""
+        """Returns the SHA-256 of all memories in order and of the next id. Equal digests mean equal states."""
         base, delta = self._base, self._delta
         state = hashlib.sha256(str(delta.next_number).encode())
         if not delta.hidden and not delta.memories:

@@ -1,4 +1,4 @@
-"""Words of a text: tokens, light stems, and which words carry content."""
+"""The words of a text: tokens, their stems, and which of them carry content."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ STOPWORDS = frozenset(
 
 
 def tokens(text: str) -> list[str]:
-    """The words of ``text``, case-folded, in order."""
+    """Returns the words of a text in order, case-folded."""
     return [word.casefold() for word in WORD.findall(text)]
 
 
 @lru_cache(maxsize=65_536)
 def stem(token: str) -> str:
-    """A case-folded word without its commonest English endings: ``researches``, ``researching`` → ``research``."""
+    """Removes the most common English endings from a case-folded word: ``researching`` becomes ``research``."""
     word = token.replace("’", "'").removesuffix("'s")
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
@@ -46,6 +46,6 @@ def stem(token: str) -> str:
 
 
 def content_stems(text: str) -> list[str]:
-    """Stems of the words that carry content, in order; of all words where none does."""
+    """Returns the stems of the words that carry content, in order. If no word does, the stems of all words."""
     words = tokens(text)
     return [stem(word) for word in words if word not in STOPWORDS] or [stem(word) for word in words]

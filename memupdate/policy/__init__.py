@@ -1,4 +1,4 @@
-"""The tiny policy: a small Qwen3 with a tokenizer of its own, on which the whole loop learns in minutes on a CPU."""
+"""The tiny policy: a small Qwen3 with its own tokenizer. The whole training loop learns with it in minutes on a CPU."""
 
 from memupdate.policy.demonstrations import write_demonstrations
 from memupdate.policy.make import make_policy

@@ -1,4 +1,4 @@
-"""What the tiny policy learns from: the training conversations of a preprocessed directory, and no others."""
+"""The training conversations of a preprocessed directory. The tiny policy learns from these and from no others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from memupdate.data.facts import read_memories
+from memupdate.data.facts import read_initial_memories
 from memupdate.data.layout import rows_path
 from memupdate.errors import DataError
 from memupdate.memory import Embedder, Memory, MemoryBank
@@ -24,12 +24,12 @@ SHIFT = 24
 
 @dataclass(frozen=True, slots=True)
 class TrainingConversation:
-    """A training conversation: its initial memories, its questions, and the chat messages that each question starts.
+    """A training conversation.
 
     Attributes:
         sample_id: the conversation's name.
-        memories: the initial bank.
-        prompts: per question, the messages that the policy is given.
+        memories: its initial memories.
+        prompts: for each question, the chat messages that the policy is given.
     """
 
     sample_id: str
@@ -38,15 +38,21 @@ class TrainingConversation:
 
     @property
     def questions(self) -> list[str]:
-        """The questions' texts."""
+        """The texts of the questions."""
         return [prompt[-1]["content"] for prompt in self.prompts]
 
 
 def read_training_conversations(corpus: Path) -> list[TrainingConversation]:
-    """The conversations of the train split, in the order of their first rows.
+    """Reads the conversations of the train split.
+
+    Args:
+        corpus: a preprocessed directory.
+
+    Returns:
+        The conversations, in the order of their first rows.
 
     Raises:
-        DataError: if the directory is not what the preprocessing writes.
+        DataError: the directory is not as preprocessing writes it.
     """
     path = rows_path(corpus, "train")
     try:
@@ -57,15 +63,19 @@ def read_training_conversations(corpus: Path) -> list[TrainingConversation]:
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}: expected the rows that the preprocessing writes: {error}") from error
     return [
-        TrainingConversation(sample_id, tuple(read_memories(corpus, sample_id)), tuple(found))
+        TrainingConversation(sample_id, tuple(read_initial_memories(corpus, sample_id)), tuple(found))
         for sample_id, found in prompts.items()
     ]
 
 
 class ShuffledBanks:
-    """Banks of one conversation whose memories change their ids from trajectory to trajectory.
+    """Makes banks of one conversation in which the memories have other ids in every trajectory.
 
-    Were ids constant, a policy could learn by heart which id a fact has, and would not learn to read it.
+    If the ids stayed the same, a policy could memorise the id of each fact and would not learn to read it.
+
+    Args:
+        memories: the conversation's initial memories.
+        embedder: embeds memories and queries.
     """
 
     def __init__(self, memories: Sequence[Memory], embedder: Embedder) -> None:
@@ -74,7 +84,7 @@ class ShuffledBanks:
         self._embeddings_ND = embedder.embed([memory.text for memory in self._memories])
 
     def draw(self, source: random.Random) -> MemoryBank:
-        """A bank with the conversation's memories in another order, under ids that start anywhere up to ``SHIFT``."""
+        """Returns a bank with the memories in a random order. Their ids start at a random number, at most ``SHIFT``."""
         count = len(self._memories)
         order = source.sample(range(count), count)
         first = source.randint(1, max(1, min(SHIFT, len(MEMORY_IDS) - count - SPARE_IDS)))
@@ -83,6 +93,6 @@ class ShuffledBanks:
 
 
 def known_ids(conversations: Sequence[TrainingConversation]) -> Sequence[str]:
-    """The ids that trajectories over these conversations hold."""
+    """Returns the ids that can occur in trajectories of these conversations."""
     largest = max(len(conversation.memories) for conversation in conversations)
     return MEMORY_IDS[: largest + SHIFT + SPARE_IDS]

@@ -1,4 +1,4 @@
-"""The warm start's rows, in the format of verl's multi-turn SFT dataset."""
+"""Demonstrations: the rows of the warm start, in the format of verl's multi-turn SFT dataset."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ Row = dict[str, Any]
 
 
 def write_demonstrations(output: Path, corpus: Path, settings: PolicySettings | None = None) -> None:
-    """Write the training rows to ``output`` and held-back ones to ``{stem}-validation.parquet`` beside it.
+    """Writes the training rows to ``output`` and the validation rows to ``{stem}-validation.parquet`` beside it.
 
-    Each row has ``messages`` and ``tools``; drills have no tools. Validation rows are trajectories of the same
-    conversations with other choices: the loss on them says whether copying was learnt or rows were learnt by heart.
+    Each row has ``messages`` and ``tools``; the rows of drills have no tools. The validation rows are trajectories of
+    the same conversations with other random choices. The loss on them shows whether the policy has learnt to copy or
+    has memorised the training rows.
 
     Args:
         output: a parquet file.
-        corpus: a preprocessed directory; only its train split is read.
-        settings: numbers of rows and the seed; None for the defaults.
+        corpus: a preprocessed directory. Only its train split is read.
+        settings: the numbers of rows and the seed; None for the defaults.
 
     Raises:
-        DataError: if ``corpus`` is not what the preprocessing writes.
+        DataError: ``corpus`` is not as preprocessing writes it.
     """
     settings = settings or PolicySettings()
     conversations = read_training_conversations(corpus)
@@ -52,14 +53,14 @@ def write_demonstrations(output: Path, corpus: Path, settings: PolicySettings | 
 
 
 def validation_path(output: Path) -> Path:
-    """Where ``write_demonstrations`` puts the validation rows."""
+    """Returns the path to which ``write_demonstrations`` writes the validation rows."""
     return output.with_name(f"{output.stem}-validation{output.suffix}")
 
 
 def trajectories(
     conversations: list[TrainingConversation], settings: PolicySettings, source: random.Random
 ) -> Iterator[list[Message]]:
-    """Scripted trajectories without end, over the questions of all conversations alike."""
+    """Yields scripted trajectories without end. Each starts with a random question of any conversation."""
     embedder = make_embedder(settings.embedder)
     banks = [ShuffledBanks(conversation.memories, embedder) for conversation in conversations]
     starts = [(bank, prompt) for bank, each in zip(banks, conversations, strict=True) for prompt in each.prompts]
@@ -74,7 +75,7 @@ def _words_of(conversation: TrainingConversation) -> list[str]:
 
 
 def _shown(schemas: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The part of the schemas that the template shows: a row is read thousands of times."""
+    """Returns the part of the schemas that the template shows. Rows are read often, so they hold nothing else."""
     return [
         {
             "type": "function",

@@ -1,8 +1,8 @@
-"""Copying drills: short conversations in which most of what the policy writes stands above it.
+"""Copying drills: short conversations in which the policy mostly copies what is above.
 
-A scripted trajectory holds a few copied words in hundreds of tokens. A drill is the same tool calls without the system
-prompt, over words and ids drawn at random, so that nothing but copying predicts them; it is what lets a model of half
-a million weights learn to copy within a million tokens.
+A scripted trajectory has only a few copied words in hundreds of tokens. A drill has the same tool calls, no system
+prompt, and random words and ids, which can only be predicted by copying. Drills let a model of half a million weights
+learn to copy within a million tokens.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ HIT_WORDS = (1, 2)
 
 
 def vocabulary(texts: Iterable[str]) -> list[str]:
-    """The words of ``texts``, sorted."""
+    """Returns the distinct words of ``texts``, sorted."""
     return sorted({word for text in texts for word in re.findall(r"[^\W\d_]+", text)})
 
 
 class Drills:
-    """Draws drills.
+    """Draws random drills.
 
     Args:
-        questions: real ones, for how a question begins.
-        words: what questions and memories are made of.
-        ids: memory ids to draw from; as many as trajectories hold, for each further one has to be learnt too.
-        source: of all choices.
+        questions: real questions. The questions of drills begin like them.
+        words: the words that the questions and memories of drills are made of.
+        ids: the memory ids that can occur. They should be those that occur in trajectories, because the policy must
+            learn each of them.
+        source: of all random choices.
     """
 
     def __init__(self, questions: Iterable[str], words: list[str], ids: Sequence[str], source: random.Random) -> None:
@@ -42,7 +43,7 @@ class Drills:
         self._random = source
 
     def draw(self) -> list[Message]:
-        """A conversation of ``TURNS`` user or tool messages, each answered by a tool call that copies from it."""
+        """Returns ``TURNS`` user or tool messages, each followed by a tool call that copies from it."""
         # Without replacement: a word that stood twice would have two continuations.
         words = self._random.sample(self._words, min(len(self._words), TURNS * (QUESTION_WORDS[1] + 1)))
         ids = self._random.sample(self._ids, TURNS * HITS)

@@ -1,4 +1,4 @@
-"""``memupdate make-policy``: the tiny policy, untrained, for one preprocessed corpus."""
+"""``memupdate make-policy``: makes the untrained tiny policy for one preprocessed corpus."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ QUESTION_WEIGHT = 5
 
 
 def make_policy(output: Path, corpus: Path, settings: PolicySettings | None = None) -> None:
-    """Train the tokenizer on the corpus's training conversations and save it with an untrained model.
+    """Trains the tokenizer on the training conversations and saves it with an untrained model.
+
+    The same corpus and settings always write the same bytes.
 
     Args:
-        output: the folder; afterwards a Hugging Face model folder with config, weights (safetensors), tokenizer and
-            chat template. The same corpus and settings write the same bytes.
+        output: the folder to write. It becomes a Hugging Face model folder with config, weights (safetensors),
+            tokenizer and chat template.
         corpus: a preprocessed directory.
-        settings: sizes and seed; None for the defaults.
+        settings: the sizes and the seed; None for the defaults.
 
     Raises:
-        DataError: if ``corpus`` is not what the preprocessing writes.
-        FieldError: if ``settings.vocab_size`` is too small.
+        DataError: ``corpus`` is not as preprocessing writes it.
+        FieldError: ``settings.vocab_size`` is too small.
     """
     settings = settings or PolicySettings()
     conversations = read_training_conversations(corpus)
@@ -49,7 +51,11 @@ def _texts(conversation: TrainingConversation) -> list[str]:
 
 
 def protocol_texts(system_prompt: str) -> list[str]:
-    """Everything in a trajectory that is the same in all: the prompt's frame, calls, and what tools say."""
+    """Returns the texts that all trajectories share: the frame of the prompt, the calls, and the replies of tools.
+
+    Args:
+        system_prompt: the system prompt.
+    """
     frame = render(
         [{"role": "system", "content": system_prompt}, {"role": "user", "content": ""}], tools=tool_schemas()
     )

@@ -1,13 +1,15 @@
-"""The tiny policy's weights: a two-layer Qwen3 whose start makes copying easy to learn.
+"""The model of the tiny policy: a two-layer Qwen3 whose initial weights make copying easy to learn.
 
-Copying takes attention that finds a token and heads that pass it on. A small model finds the first within a minute
-only if it does not have to find the second too, so each head starts as one that passes on what it attends to: its
-output projection is the transpose of its value projection (the idea of mimetic initialisation, Trockman & Kolter 2023,
-arXiv:2305.09828). And the memory ids, which are random words to an untrained model, start with a part in common, so
-that attention to "an id" is one direction.
+To copy, a model needs attention that finds a token, and heads that pass the token on. A small model learns the first
+within a minute only if it does not have to learn the second. So each head starts by passing on what it attends to: its
+output projection is the transpose of its value projection, which is the idea of mimetic initialisation (Trockman and
+Kolter 2023, arXiv:2305.09828). The embeddings of the memory ids start with a common part, so that attention to any id
+is attention to one direction.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
@@ -19,7 +21,7 @@ ID_SHARE = 1.5
 
 
 def new_model(settings: PolicySettings, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
-    """The untrained model, fp32; the same weights for the same settings and tokenizer."""
+    """Returns the untrained model, in float32. The same settings and tokenizer always give the same weights."""
     deviation = settings.hidden_size**-0.5
     config = Qwen3Config(
         vocab_size=len(tokenizer),
@@ -41,7 +43,8 @@ def new_model(settings: PolicySettings, tokenizer: PreTrainedTokenizerFast) -> Q
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = Qwen3ForCausalLM(config).float()
+        make: Callable[[Qwen3Config], Qwen3ForCausalLM] = Qwen3ForCausalLM  # its __init__ has no types
+        model = torch.nn.Module.float(make(config))
         with torch.no_grad():
             _pass_on_attended(model, settings)
             _relate_ids(model, tokenizer, deviation)
@@ -49,7 +52,7 @@ def new_model(settings: PolicySettings, tokenizer: PreTrainedTokenizerFast) -> Q
 
 
 def _pass_on_attended(model: Qwen3ForCausalLM, settings: PolicySettings) -> None:
-    """Value and output projections of every head: P and its transpose, P with orthonormal rows."""
+    """Sets the value and output projections of every head to P and its transpose, where P has orthonormal rows."""
     for layer in model.model.layers:
         attention = layer.self_attn
         for head in range(settings.heads):

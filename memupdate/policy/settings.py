@@ -1,4 +1,4 @@
-"""Sizes and training of the tiny policy: measured to learn to call tools within a few minutes on two CPU cores."""
+"""Settings of the tiny policy. With the defaults it learns to call tools within a few minutes on two CPU cores."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ class PolicySettings:
 
     Attributes:
         seed: of the initial weights and of the demonstrations.
-        vocab_size: entries of the tokenizer at most.
+        vocab_size: largest number of entries of the tokenizer.
         hidden_size: width of the residual stream.
-        layers: transformer layers; copying a phrase takes two.
-        heads: attention heads, each with keys and values of its own.
+        layers: number of transformer layers. Copying a phrase needs two.
+        heads: number of attention heads. Each has its own keys and values.
         head_dim: width of a head.
         intermediate_size: width of the feed-forward layers.
         copy_gain: how strongly a head starts to pass on what it attends to (see ``model.py``).
-        rope_theta: base of the rotary positions. The slow pairs of dimensions must hardly turn over a whole trajectory,
-            or nothing can be found by its content; with 100 in place of 10,000 copying is not learnt.
-        embedder: what the demonstrations search with.
-        trajectories: demonstrated trajectories, training rows.
-        drills: copying drills, training rows.
-        validation_rows: demonstrated trajectories of the validation file.
-        batch_size: rows of one optimiser step.
-        steps: optimiser steps.
-        learning_rate: the peak, after a short warm-up; it falls to a tenth along a cosine.
+        rope_theta: base of the rotary positions. The slow pairs of dimensions must hardly rotate over a whole
+            trajectory, or nothing can be found by its content. With 100 instead of 10,000 copying is not learnt.
+        embedder: the embedder that demonstrations search with, as ``make_embedder`` takes it.
+        trajectories: number of demonstrated trajectories in the training rows.
+        drills: number of copying drills in the training rows.
+        validation_rows: number of demonstrated trajectories in the validation rows.
+        batch_size: number of rows per optimiser step.
+        steps: number of optimiser steps.
+        learning_rate: the highest rate, after a short warm-up. It then falls to a tenth along a cosine.
     """
 
     seed: int = 0
@@ -52,10 +52,10 @@ class PolicySettings:
 
     @classmethod
     def parse(cls, assignments: Sequence[str]) -> PolicySettings:
-        """Settings from ``name=value`` texts.
+        """Returns the settings that a list of ``name=value`` texts gives. The others have their defaults.
 
         Raises:
-            FieldError: an unknown name, or a value of another type.
+            FieldError: a name is unknown, or a value has another type.
         """
         types: dict[str, type] = {name: type(value) for name, value in asdict(cls()).items()}
         values: dict[str, Any] = {}
@@ -70,5 +70,5 @@ class PolicySettings:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field, as a JSON object."""
+        """Returns every field, as a JSON object."""
         return asdict(self)

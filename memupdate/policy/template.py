@@ -1,9 +1,9 @@
-"""The tiny policy's chat template: ChatML with hermes tool calls, as Qwen's, and tools in one line each.
+"""The chat template of the tiny policy: ChatML with hermes tool calls, as Qwen has it, and one line per tool.
 
-A prompt costs CPU time at every turn, so a tool is rendered as ``merge_memory(memory_ids*, strategy*=a|b)`` instead of
-its JSON schema. Only what survives verl's schema classes and a parquet round trip is used (names, ``enum``,
-``required``), in an order that both keep: required parameters as listed, then the others by name. There is no thinking
-block, so the text of a turn never depends on the turns after it and tokens never drift between turns.
+A prompt costs CPU time in every turn, so a tool is shown as ``merge_memory(memory_ids*, strategy*=a|b)`` and not by its
+JSON schema. The template uses only what verl's schema classes and a parquet file preserve: names, ``enum`` and
+``required``. Required parameters come first, as listed; the others follow by name. There is no thinking block, so the
+text of a turn never depends on later turns, and its tokens are the same in every turn.
 """
 
 from __future__ import annotations
@@ -61,7 +61,12 @@ CHAT_TEMPLATE = """\
 
 
 def render(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> str:
-    """The text of a conversation, without a tokenizer."""
+    """Returns the text of a conversation. No tokenizer is needed.
+
+    Args:
+        messages: the chat messages.
+        tools: the schemas of the tools; None for none.
+    """
     conversation: Any = [list(messages)]
     schemas: Any = None if tools is None else list(tools)
     rendered: Any = render_jinja_template(conversation, tools=schemas, chat_template=CHAT_TEMPLATE)[0]

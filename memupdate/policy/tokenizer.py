@@ -1,14 +1,14 @@
-"""The tiny policy's tokenizer: byte-level BPE whose pre-tokens are the units that a memory-editing policy copies.
+"""The tokenizer of the tiny policy: byte-level BPE whose pre-tokens are the units that the policy copies.
 
-Copying is what a very small model finds hardest, so everything that is copied is one token: a memory id (``m12``), a
-search score (`` 0.83``), the name of a tool or of a parameter (``merge_memory``), a run of JSON punctuation
-(``": ["``). The rest is ordinary byte-level BPE: any text can be encoded and decodes to itself.
+Copying is hardest for a very small model, so everything that it copies is one token: a memory id (``m12``), a search
+score (`` 0.83``), the name of a tool or of a parameter (``merge_memory``), a run of JSON punctuation (``": ["``). The
+rest is ordinary byte-level BPE: any text can be encoded, and decoding gives the same text.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -41,19 +41,19 @@ PRE_TOKENS = (
 
 
 def train_tokenizer(texts: Iterable[str], protocol: Iterable[str], vocab_size: int = 2048) -> PreTrainedTokenizerFast:
-    """Train the tokenizer.
+    """Trains the tokenizer.
 
     Args:
-        texts: what the merges are learnt from, most of all questions and memories.
-        protocol: texts whose pre-tokens all become single tokens, however rare they are: the prompt's frame, tool
-            calls, tool results.
-        vocab_size: entries in all, special tokens included.
+        texts: the texts that the merges are learnt from, mainly questions and memories.
+        protocol: texts whose pre-tokens all become single tokens, however rare they are: the frame of the prompt, tool
+            calls, and tool results.
+        vocab_size: number of entries, special tokens included.
 
     Returns:
-        A fast tokenizer with the chat template; end of turn is ``<|im_end|>``, padding ``<|endoftext|>``.
+        A fast tokenizer with the chat template. A turn ends with ``<|im_end|>``, and ``<|endoftext|>`` is the padding.
 
     Raises:
-        FieldError: where ``vocab_size`` leaves no room for the bytes, the ids, the scores and the protocol.
+        FieldError: ``vocab_size`` is too small for the bytes, the ids, the scores and the protocol.
     """
     splitter = Tokenizer(models.BPE())
     splitter.pre_tokenizer = _pre_tokenizer()
@@ -81,7 +81,8 @@ def train_tokenizer(texts: Iterable[str], protocol: Iterable[str], vocab_size: i
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS])
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in MARKUP_TOKENS])
-    fast = PreTrainedTokenizerFast(
+    make: Callable[..., PreTrainedTokenizerFast] = PreTrainedTokenizerFast  # its __init__ has no types
+    fast = make(
         tokenizer_object=tokenizer,
         eos_token=END_OF_TURN,
         pad_token=PADDING,
@@ -102,6 +103,6 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 
 def _as_bytes(texts: Iterable[str]) -> list[str]:
-    """Each text in the printable alphabet of byte-level BPE, unsplit."""
+    """Returns each text in the printable alphabet of byte-level BPE, in one piece."""
     level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     return [level.pre_tokenize_str(text)[0][0] for text in texts]

@@ -1,7 +1,7 @@
-"""Scripted trajectories: every tool call is valid, every choice is random.
+"""Scripted trajectories: every tool call is valid, and every choice is random.
 
-They show a policy how to call tools and nothing about which calls pay: that is left to reinforcement learning. Calls
-run against a real bank, so ids, scores and texts in the tools' answers are true.
+They show a policy how to call tools. They do not show which calls pay off; reinforcement learning finds that. The calls
+run on a real bank, so the ids, scores and texts in the replies of the tools are real.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _ID = re.compile(r"^\[(m\d+)\]", re.MULTILINE)
 
 
 def tool_call(name: str, arguments: Mapping[str, Any]) -> str:
-    """A tool call as the policy writes it, in Qwen's hermes format."""
+    """Returns a tool call as the policy writes it, in Qwen's hermes format."""
     call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{call}\n</tool_call>"
 
 
 def answer(bank: MemoryBank, name: str, arguments: Mapping[str, Any], context: CallContext) -> str:
-    """What a tool says to a call, as over the broker; the bank is edited."""
+    """Runs a tool call on a bank and returns the tool's reply, which is the same as with a broker."""
     try:
         operation = parse_call(name, dict(arguments), context)
         return result_text(operation, result_record(bank.apply(operation)))
@@ -49,22 +49,30 @@ def answer(bank: MemoryBank, name: str, arguments: Mapping[str, Any], context: C
 
 
 def merge_strategy(source: random.Random) -> str:
-    """One of ``STRATEGY_SHARES``."""
+    """Returns a random merge strategy, by ``STRATEGY_SHARES``."""
     return source.choices(list(STRATEGY_SHARES), list(STRATEGY_SHARES.values()))[0]
 
 
 class ScriptedPolicy:
-    """Plays one trajectory after another.
+    """Plays scripted trajectories.
 
     Args:
-        source: of all choices.
+        source: of all random choices.
     """
 
     def __init__(self, source: random.Random) -> None:
         self._random = source
 
     def play(self, bank: MemoryBank, prompt: Sequence[Message]) -> list[Message]:
-        """A whole trajectory on ``bank``, which is edited; the last message is the policy's reply without a call."""
+        """Plays one trajectory.
+
+        Args:
+            bank: the bank, which is edited.
+            prompt: the chat messages that the trajectory starts with.
+
+        Returns:
+            All messages of the trajectory. The last one is the policy's reply without a call.
+        """
         messages = [dict(message) for message in prompt]
         question = messages[-1]["content"]
         seen: list[str] = []
@@ -92,10 +100,10 @@ class ScriptedPolicy:
         return messages
 
     def _edit(self, seen: Sequence[str], question: str) -> tuple[str, dict[str, Any]]:
-        """An edit of what was shown last, from the top: the best hit, or the best few.
+        """Returns an edit of the memories that were shown last: of the best hit, or of the best few.
 
-        Which hits to take is the one choice that is not random. A mixture over ids is what a small output layer
-        cannot hold: it would name ids that nobody showed.
+        This is the one choice that is not random. A small output layer cannot represent a mixture over ids: it would
+        name ids that were never shown.
         """
         kind = self._random.choices(list(TOOL_SHARES), list(TOOL_SHARES.values()))[0]
         if kind == "merge" and len(seen) >= 2:
@@ -111,7 +119,7 @@ class ScriptedPolicy:
         return "manage_memory", {"operation": "create", "content": self._note(question)}
 
     def _note(self, question: str) -> str:
-        """A note that helps nobody: a few neighbouring words of the question."""
+        """Returns a note of no use: a few neighbouring words of the question."""
         words = question.rstrip("?.! ").split()
         length = min(len(words), self._random.randint(2, 4))
         start = self._random.randrange(len(words) - length + 1)

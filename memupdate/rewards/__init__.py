@@ -1,29 +1,31 @@
-"""Rewards: what an edit of a bank was worth. Plain Python; ``MemoryRewardManager`` alone needs verl, loaded on use."""
+"""Rewards: what an edit of a bank is worth.
+
+Everything here is plain Python. Only ``MemoryRewardManager`` needs verl, and it is imported when it is asked for.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memupdate.rewards.formula import (
-    BankState,
-    RewardConfig,
-    RewardParts,
-    change_factor,
-    density_factor,
-    memory_reward,
-    reward_from_states,
-    size_factor,
-)
+from memupdate.rewards.bank_state import BankState
+from memupdate.rewards.config import RewardConfig
+from memupdate.rewards.contract import BatchScorer, ScoreItem, Scorer
+from memupdate.rewards.efficiency import change_factor, density_factor, size_factor
+from memupdate.rewards.formulas import FORMULAS, Formula
 from memupdate.rewards.outcomes import ERROR_REWARD, RewardGuard, RewardOutcome
-from memupdate.rewards.scorers import BatchScorer, ScoreItem, Scorer, ScorerConfig, make_scorer
+from memupdate.rewards.reward import RewardParts, memory_reward, reward_from_states
+from memupdate.rewards.scorers import SCORERS, ScorerConfig, make_scorer
 
 if TYPE_CHECKING:
     from memupdate.rewards.manager import MemoryRewardManager
 
 __all__ = [
     "ERROR_REWARD",
+    "FORMULAS",
+    "SCORERS",
     "BankState",
     "BatchScorer",
+    "Formula",
     "MemoryRewardManager",
     "RewardConfig",
     "RewardGuard",

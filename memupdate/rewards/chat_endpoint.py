@@ -1,4 +1,4 @@
-"""One question to an OpenAI-compatible chat endpoint: cached on disk, retried until a deadline, or offline."""
+"""Questions to an OpenAI-compatible chat endpoint, with replies cached on disk and retries until a deadline."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ LONGEST_WAIT_S = 8.0
 
 
 def check_endpoint_options(model: object, base_url: object, cache: object, offline: object, deadline_s: object) -> None:
-    """Check the fields that name an endpoint.
+    """Checks the fields that name an endpoint.
 
     Raises:
-        FieldError: named ``reward.scorer.<field>``.
+        FieldError: a value that is not allowed. The error's field is ``reward.scorer.<name>``.
     """
     check_text("reward.scorer.model", model, "the name of a model that the endpoint serves")
     if not isinstance(base_url, str) or (base_url and not base_url.startswith(("http://", "https://"))):
@@ -41,17 +41,17 @@ def check_endpoint_options(model: object, base_url: object, cache: object, offli
 class ChatEndpoint:
     """A chat model behind an OpenAI-compatible endpoint.
 
-    Replies are kept by sha256 of model and prompt, so the same question is asked once in a cache's life. The key to the
-    endpoint comes from ``OPENAI_API_KEY`` in the environment and from nowhere else.
+    Replies are cached by the SHA-256 of model and prompt, so each question is asked once. The API key is read from
+    ``OPENAI_API_KEY`` in the environment and from nowhere else.
 
     Args:
         model: the model's name at the endpoint.
-        base_url: the endpoint; empty takes the client's own (``OPENAI_BASE_URL``, else OpenAI).
+        base_url: the endpoint's address. Empty takes the client's own: ``OPENAI_BASE_URL``, or else OpenAI.
         cache: the JSON-lines file of replies.
-        offline: never ask; a prompt without a cached reply is an error.
-        deadline_s: seconds for one reply, retries included.
-        max_tokens: the longest reply.
-        first_wait_s: wait before the first retry; doubled for each further one, up to 8 s.
+        offline: if true, the endpoint is never asked, and a prompt without a cached reply is an error.
+        deadline_s: seconds to wait for one reply, retries included.
+        max_tokens: length of the longest reply, in tokens.
+        first_wait_s: seconds to wait before the first retry. Each further wait is twice as long, up to 8 s.
     """
 
     def __init__(
@@ -74,11 +74,15 @@ class ChatEndpoint:
         self._client: OpenAI | None = None
 
     def complete(self, prompt: str, parse: Callable[[str], Parsed]) -> Parsed:
-        """What ``parse`` makes of the reply to ``prompt``; a reply that it rejects is not cached.
+        """Returns the parsed reply to a prompt.
+
+        Args:
+            prompt: the whole prompt, as one user message.
+            parse: turns the reply into a value. A reply for which it raises an error is not cached.
 
         Raises:
-            FieldError: offline without a cached reply; no API key in the environment.
-            MemupdateError: no reply before the deadline, or an empty one.
+            FieldError: the endpoint is offline and the reply is not cached, or the environment has no API key.
+            MemupdateError: no reply came before the deadline, or an empty one came.
             openai.APIStatusError: the endpoint rejects the request for good (a 4xx other than 408, 409 and 429).
         """
         key = reply_key(self.model, prompt)
@@ -94,7 +98,7 @@ class ChatEndpoint:
         return parsed
 
     def _ask(self, prompt: str) -> str:
-        """Ask until a reply or the deadline."""
+        """Asks until there is a reply, or until the deadline."""
         from openai import APIConnectionError, APIStatusError
 
         client = self._connected()
@@ -132,7 +136,7 @@ class ChatEndpoint:
             wait = min(2 * wait, LONGEST_WAIT_S)
 
     def _connected(self) -> OpenAI:
-        """The client, made at the first request: a cached run needs no key."""
+        """Returns the client, which is made at the first request: a run with cached replies needs no key."""
         if self._client is None:
             from openai import OpenAI
 
@@ -146,5 +150,5 @@ class ChatEndpoint:
 
 
 def _passing(status: int) -> bool:
-    """Whether an HTTP status may pass by itself: timeout, conflict, too many requests, or the server's own trouble."""
+    """Whether a later try may succeed after this HTTP status: timeout, conflict, too many requests, server error."""
     return status in (408, 409, 429) or status >= 500

@@ -11,8 +11,8 @@ from memupdate.checks import build_options, check_positive_int
 from memupdate.errors import FieldError
 from memupdate.evaluation.locomo_score import locomo_score
 from memupdate.rewards.chat_endpoint import ChatEndpoint, check_endpoint_options
+from memupdate.rewards.contract import ABSTENTION_CATEGORY
 from memupdate.rewards.prompts import judge_prompt, reader_prompt
-from memupdate.rewards.scorers import ABSTENTION_CATEGORY
 
 _SCORE = re.compile(r"(?:0(?:\.[0-9]+)?|1(?:\.0+)?|\.[0-9]+)")
 
@@ -23,11 +23,11 @@ class JudgeOptions:
 
     Attributes:
         model: the model's name at the endpoint.
-        base_url: the endpoint; empty takes the client's own (``OPENAI_BASE_URL``).
-        cache: the JSON-lines file of replies.
-        offline: answer from the cache alone.
-        deadline_s: seconds for one reply, retries included.
-        max_tokens: the longest reply.
+        base_url: the endpoint's address. Empty takes the client's own (``OPENAI_BASE_URL``).
+        cache: the JSON-lines file that keeps the replies.
+        offline: if true, only cached replies are used and the endpoint is never asked.
+        deadline_s: seconds to wait for one reply, retries included.
+        max_tokens: length of the longest reply, in tokens.
     """
 
     model: str = ""
@@ -43,10 +43,10 @@ class JudgeOptions:
 
 
 def parse_score(reply: str) -> float:
-    """The number in [0, 1] that a reply consists of.
+    """Returns the number from 0 to 1 that a reply consists of.
 
     Raises:
-        FieldError: the reply is anything but one such number.
+        FieldError: the reply is anything other than one such number.
     """
     if not _SCORE.fullmatch(reply.strip()):
         raise FieldError("judge's reply", reply, "one number between 0 and 1 and nothing else")
@@ -54,10 +54,10 @@ def parse_score(reply: str) -> float:
 
 
 class JudgeScorer:
-    """A chat model's grade, in [0, 1].
+    """Scores with a chat model's grade, from 0 to 1.
 
-    An abstention question (category 5) has no answer to support: there the model answers it from the memories, and the
-    official rule grades the reply, 1 if it says that there is no information, else 0.
+    An abstention question (category 5) has no answer to support. The model answers it from the memories instead, and
+    LoCoMo's official rule grades the reply: 1 if it says that there is no information, else 0.
     """
 
     name = "judge"
@@ -67,7 +67,9 @@ class JudgeScorer:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> JudgeScorer:
-        """Check the options (see ``JudgeOptions``) and open the cache; the endpoint is asked on the first miss.
+        """Checks the options (see ``JudgeOptions``) and opens the cache.
+
+        The endpoint is first asked when a reply is not in the cache.
 
         Raises:
             FieldError: an unknown option, or a value that is not allowed.
@@ -80,7 +82,12 @@ class JudgeScorer:
         return cls(endpoint)
 
     def score(self, question: str, answer: str, retrieved: Sequence[str], category: int | None = None) -> float:
-        """The judge's grade of one item; errors as ``ChatEndpoint.complete``, and a reply that is not a score."""
+        """Returns the judge's grade of one item.
+
+        Raises:
+            FieldError: as ``ChatEndpoint.complete``, or the reply is not a number from 0 to 1.
+            MemupdateError: as ``ChatEndpoint.complete``.
+        """
         if category == ABSTENTION_CATEGORY:
             reply = self.endpoint.complete(reader_prompt(question, retrieved), str)
             return locomo_score(reply, answer, category)

@@ -1,4 +1,4 @@
-"""A frozen Hugging Face causal language model that reads answers and weighs them.
+"""A frozen Hugging Face causal language model that writes answers and says how likely given answers are.
 
 Shapes: B rows, S tokens of the longest row, T tokens of the longest continuation, V vocabulary. Rows are padded on the
 left, so that every row ends in the last column; positions count from each row's first real token.
@@ -20,10 +20,10 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def check_model_options(model: object, device: object, dtype: object) -> None:
-    """Check the fields that name a local model.
+    """Checks the fields that name a local model.
 
     Raises:
-        FieldError: named ``reward.scorer.model``, ``.device`` or ``.dtype``.
+        FieldError: a value that is not allowed. The error's field is ``reward.scorer.<name>``.
     """
     check_text("reward.scorer.model", model, "a Hugging Face model's name or folder")
     check_text("reward.scorer.device", device, "a torch device, such as cpu or cuda:0")
@@ -33,8 +33,12 @@ def check_model_options(model: object, device: object, dtype: object) -> None:
 class FrozenLanguageModel:
     """A causal language model with its tokenizer, in evaluation mode, without gradients.
 
-    Prompts go through the tokenizer's chat template where it has one (one user message, thinking off) and in plain
-    where it has none. One call runs at a time: fast tokenizers do not bear several threads.
+    If the tokenizer has a chat template, a prompt is put into it as one user message, with thinking off. If it has
+    none, the prompt is used as it is. Only one call runs at a time, because fast tokenizers are not safe for threads.
+
+    Args:
+        model: a Hugging Face causal language model.
+        tokenizer: its tokenizer.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -44,7 +48,13 @@ class FrozenLanguageModel:
 
     @classmethod
     def load(cls, name: str, device: str = "cpu", dtype: str = "float32") -> FrozenLanguageModel:
-        """Load the model and its tokenizer onto ``device``."""
+        """Loads a model and its tokenizer.
+
+        Args:
+            name: the model's name on the Hugging Face hub, or its folder.
+            device: a torch device.
+            dtype: one of ``DTYPES``.
+        """
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -52,7 +62,7 @@ class FrozenLanguageModel:
         return cls(model.to(device), AutoTokenizer.from_pretrained(name))
 
     def prompt_ids(self, prompt: str) -> list[int]:
-        """Token ids of a prompt, ready for the answer to follow."""
+        """Returns the token ids of a prompt, after which the answer can follow."""
         if self.tokenizer.chat_template is None:
             return list(self.tokenizer(prompt)["input_ids"])
         messages = [{"role": "user", "content": prompt}]
@@ -62,12 +72,19 @@ class FrozenLanguageModel:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def continuation_ids(self, text: str) -> list[int]:
-        """Token ids of an answer, tokenised apart from the prompt: the same ids whatever stands before them."""
+        """Returns the token ids of an answer. It is tokenised on its own, so the ids do not depend on the prompt."""
         lead = " " if self.tokenizer.chat_template is None else ""
         return list(self.tokenizer(lead + text.strip(), add_special_tokens=False)["input_ids"])
 
     def mean_log_probs(self, prompts: Sequence[str], continuations: Sequence[str]) -> list[float]:
-        """Mean over a continuation's tokens of log p(token | prompt, tokens before it), in nats, per row.
+        """Returns, per row, the mean of log p(token | prompt, tokens before it) over the continuation's tokens.
+
+        Args:
+            prompts: one prompt per row.
+            continuations: the text that follows each prompt.
+
+        Returns:
+            One mean per row, in nats per token.
 
         Raises:
             FieldError: a row is longer than the model's positions, or a continuation has no tokens.
@@ -92,10 +109,17 @@ class FrozenLanguageModel:
             return means
 
     def generate(self, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
-        """Greedy answers, one per prompt, without special tokens.
+        """Writes greedy answers.
+
+        Args:
+            prompts: the prompts of one batch.
+            max_new_tokens: length of the longest answer, in tokens.
+
+        Returns:
+            One answer per prompt, without special tokens.
 
         Raises:
-            FieldError: a prompt and ``max_new_tokens`` are longer together than the model's positions.
+            FieldError: a prompt and its answer could be longer together than the model's positions.
         """
         import torch
         from transformers import GenerationConfig
@@ -105,15 +129,17 @@ class FrozenLanguageModel:
             inputs = self._padded(rows, room=max_new_tokens)
             # The model's own generation config fills whatever is left unset here, and some models ship a repetition
             # penalty, which would change what greedy decoding says.
-            greedy = GenerationConfig(
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                num_beams=1,
-                repetition_penalty=1.0,
-                temperature=1.0,
-                top_p=1.0,
-                top_k=50,
-                pad_token_id=self._pad_id(),
+            greedy = GenerationConfig.from_dict(
+                {
+                    "max_new_tokens": max_new_tokens,
+                    "do_sample": False,
+                    "num_beams": 1,
+                    "repetition_penalty": 1.0,
+                    "temperature": 1.0,
+                    "top_p": 1.0,
+                    "top_k": 50,
+                    "pad_token_id": self._pad_id(),
+                }
             )
             del inputs["position_ids"]  # generate derives them from the mask
             output_BS = self.model.generate(**inputs, generation_config=greedy)
@@ -121,7 +147,7 @@ class FrozenLanguageModel:
             return [str(self.tokenizer.decode(ids, skip_special_tokens=True)) for ids in new_BT]
 
     def _pad_id(self) -> int:
-        """Any id does: padded columns are masked."""
+        """The id that fills padded columns. Any id does, because they are masked."""
         return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
 
     def _padded(self, rows: Sequence[Sequence[int]], room: int = 0) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""The likelihood scorer: how probable the gold answer is to a frozen language model that has read the memories."""
+"""The likelihood scorer: how probable a frozen language model that reads the memories finds the gold answer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from memupdate.checks import build_options, check_positive_int
+from memupdate.rewards.contract import ABSTENTION_CATEGORY, NO_SIGNAL, ScoreItem
 from memupdate.rewards.language_model import FrozenLanguageModel, check_model_options
 from memupdate.rewards.prompts import reader_prompt
-from memupdate.rewards.scorers import ABSTENTION_CATEGORY, NO_SIGNAL, ScoreItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class LikelihoodOptions:
     """Fields of ``likelihood`` in a config.
 
     Attributes:
-        model: a Hugging Face causal language model's name or folder.
-        device: where it runs.
+        model: the name or folder of a Hugging Face causal language model.
+        device: the torch device that it runs on.
         dtype: ``float32``, ``bfloat16`` or ``float16``.
         batch_size: rows per forward pass.
     """
@@ -35,10 +35,15 @@ class LikelihoodOptions:
 
 
 class LikelihoodScorer:
-    """Geometric mean of the answer's token probabilities: ``exp(1/T * sum_t log p(a_t | retrieved, question, a_<t))``.
+    """Scores with the geometric mean of the answer's token probabilities.
 
-    The mean keeps answers of different lengths on one scale: a probability per token, in (0, 1]. An abstention question
-    (category 5) and an answer without text score 0.5: there is no gold text to weigh.
+    The score is ``exp(1/T * sum_t log p(a_t | retrieved, question, a_<t))``, a probability per token in (0, 1]. The
+    mean puts answers of different lengths on one scale. An abstention question (category 5) and an answer without text
+    score 0.5, because they have no gold text whose probability could be measured.
+
+    Args:
+        model: the language model.
+        batch_size: rows per forward pass.
     """
 
     name = "likelihood"
@@ -49,7 +54,7 @@ class LikelihoodScorer:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> LikelihoodScorer:
-        """Check the options (see ``LikelihoodOptions``), then load the model.
+        """Checks the options (see ``LikelihoodOptions``) and loads the model.
 
         Raises:
             FieldError: an unknown option, or a value that is not allowed.
@@ -58,11 +63,11 @@ class LikelihoodScorer:
         return cls(FrozenLanguageModel.load(checked.model, checked.device, checked.dtype), checked.batch_size)
 
     def score(self, question: str, answer: str, retrieved: Sequence[str], category: int | None = None) -> float:
-        """The score of one item."""
+        """Returns the score of one item."""
         return self.score_batch([ScoreItem(question, answer, tuple(retrieved), category)])[0]
 
     def score_batch(self, items: Sequence[ScoreItem]) -> list[float]:
-        """The scores of ``items``, ``batch_size`` rows to a forward pass."""
+        """Returns the scores of ``items``, in order."""
         scores = [NO_SIGNAL] * len(items)
         weighed = [i for i, item in enumerate(items) if item.category != ABSTENTION_CATEGORY and item.answer.strip()]
         for start in range(0, len(weighed), self.batch_size):

@@ -1,4 +1,4 @@
-"""The reward manager that verl loads: asks the broker what a trajectory did to its bank, and scores that."""
+"""The reward manager that verl loads. It asks the broker what a trajectory did to its bank, and scores that."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from memupdate.broker import MemoryStoreManager
 from memupdate.errors import FieldError
-from memupdate.rewards.formula import BankState, RewardConfig, RewardParts, reward_from_states
+from memupdate.rewards.bank_state import BankState
+from memupdate.rewards.config import RewardConfig
 from memupdate.rewards.outcomes import RewardGuard
+from memupdate.rewards.reward import RewardParts, reward_from_states
 from memupdate.rewards.scorers import make_scorer
 from memupdate.tools.counts import counts_in
 
@@ -22,23 +24,24 @@ logger = logging.getLogger(__name__)
 
 
 class MemoryRewardManager(RewardManagerBase):
-    """Scores one trajectory at a time and frees its namespace.
+    """Scores one trajectory at a time and closes its namespace.
 
-    Chosen with ``reward.reward_manager={source: importlib, name: MemoryRewardManager, module.path:
-    pkg://memupdate.rewards.manager}``. Reads ``memory.broker_name`` and ``memory.reward`` (a ``RewardConfig``).
+    A config chooses it with ``reward.reward_manager={source: importlib, name: MemoryRewardManager, module.path:
+    pkg://memupdate.rewards.manager}``. The manager reads ``memory.broker_name`` and ``memory.reward``, which holds the
+    fields of ``RewardConfig``.
 
     Args:
-        config: the run's whole config.
-        tokenizer: the policy's tokenizer; not used.
-        compute_score: verl's rule-based scorer; not used.
-        reward_router_address: where verl serves a reward model; not used.
-        reward_model_tokenizer: that model's tokenizer; not used.
+        config: the whole config of the run.
+        tokenizer: the policy's tokenizer. Not used.
+        compute_score: verl's rule-based scorer. Not used.
+        reward_router_address: where verl serves a reward model. Not used.
+        reward_model_tokenizer: the tokenizer of that model. Not used.
 
     Attributes:
         guard: counts the trajectories that could not be scored.
 
     Raises:
-        FieldError: ``memory.reward`` has a field or a value that is not allowed.
+        FieldError: ``memory.reward`` has an unknown field, or a value that is not allowed.
     """
 
     def __init__(
@@ -57,16 +60,16 @@ class MemoryRewardManager(RewardManagerBase):
         self._broker: MemoryStoreManager | None = None
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
-        """Score one trajectory and close its namespace.
+        """Scores one trajectory and closes its namespace.
 
         Args:
-            data: the trajectory's rows as verl sends them; the last one counts.
+            data: the trajectory's rows as verl sends them. Only the last one is read.
 
         Returns:
-            ``reward_score``, and ``reward_extra_info``: floats with the same keys for every trajectory (the reward's
-            parts, ``reward_error`` 0 or 1, ``category``, and the trajectory's counts). A trajectory that could not be
-            scored has reward -0.1 and ``reward_error`` 1; no other one is affected. ``reward_score``, which GRPO
-            trains on, is the reward without ``call_penalty`` for each malformed or unknown call.
+            ``reward_score`` and ``reward_extra_info``. GRPO trains on ``reward_score``: the reward minus
+            ``call_penalty`` for each malformed or unknown call. ``reward_extra_info`` holds floats under the same keys
+            for every trajectory: the reward's parts, ``reward_error`` (0 or 1), ``category``, and the trajectory's
+            counts. A trajectory that could not be scored has reward -0.1 and ``reward_error`` 1, and affects no other.
         """
         row = data[-1].non_tensor_batch
         extra_info: Mapping[str, Any] = row.get("extra_info") or {}

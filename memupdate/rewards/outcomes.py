@@ -1,4 +1,4 @@
-"""One failed item costs that item, never the batch: an error becomes a fixed reward, is logged, and is counted."""
+"""One failed trajectory must not cost the batch: its error becomes a fixed reward, is logged, and is counted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 
-from memupdate.rewards.formula import RewardParts
+from memupdate.rewards.reward import RewardParts
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ ERROR_REWARD = -0.1
 
 @dataclass(frozen=True, slots=True)
 class RewardOutcome:
-    """What one item got: its parts, or the error that stood in their way.
+    """The reward of one item, or the error that kept it from being computed.
 
     Attributes:
         parts: the reward's parts; None after an error.
@@ -32,10 +32,10 @@ class RewardOutcome:
         return ERROR_REWARD if self.parts is None else self.parts.reward
 
     def to_dict(self) -> dict[str, float]:
-        """The parts by name, and ``reward_error`` 0 or 1: the same keys for every item, so that they stack to columns.
+        """Returns the parts by name, and ``reward_error``, which is 0 or 1.
 
-        After an error the parts other than ``reward`` were not measured and are 0, which lies below the range of every
-        one of them but delta; filter by ``reward_error`` before averaging.
+        Every item has the same keys, so that items stack to columns. After an error all parts but ``reward`` are 0,
+        because they were not measured. Leave out the items with ``reward_error`` 1 before you average.
         """
         if self.parts is None:
             values = dict.fromkeys((part.name for part in fields(RewardParts)), 0.0)
@@ -45,10 +45,10 @@ class RewardOutcome:
 
 
 class RewardGuard:
-    """Computes rewards item by item; an item whose computation raises gets ``ERROR_REWARD``.
+    """Computes rewards item by item. An item whose computation raises an error gets ``ERROR_REWARD``.
 
     Attributes:
-        errors: how often each type of error came since the guard was made.
+        errors: how many errors of each type there were since the guard was made.
     """
 
     def __init__(self) -> None:
@@ -56,11 +56,16 @@ class RewardGuard:
 
     @property
     def count(self) -> int:
-        """Items that failed since the guard was made."""
+        """Number of items that failed since the guard was made."""
         return self.errors.total()
 
     def run(self, item: str, compute: Callable[[], RewardParts]) -> RewardOutcome:
-        """Compute one item's reward; ``item`` (its namespace) names it in the log."""
+        """Computes the reward of one item.
+
+        Args:
+            item: names the item in the log, such as its namespace.
+            compute: returns the reward's parts.
+        """
         try:
             return RewardOutcome(compute())
         except Exception as error:
@@ -68,7 +73,7 @@ class RewardGuard:
             return self._failed(error)
 
     async def run_async(self, item: str, compute: Callable[[], Awaitable[RewardParts]]) -> RewardOutcome:
-        """As ``run``, for a computation that awaits the broker. Cancellation is not an error and passes through."""
+        """Does the same as ``run`` for a computation that awaits. Cancellation is not an error and is raised."""
         try:
             return RewardOutcome(await compute())
         except Exception as error:

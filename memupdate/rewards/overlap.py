@@ -1,4 +1,4 @@
-"""The overlap scorer: which part of the answer's words stands in the retrieved memories. No model, microseconds."""
+"""The overlap scorer: the share of the answer's words that the retrieved memories contain. It needs no model."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from typing import Any
 
 from memupdate.errors import FieldError
 from memupdate.evaluation.locomo_score import normalize
-from memupdate.rewards.scorers import ABSTENTION_CATEGORY, NO_SIGNAL
+from memupdate.rewards.contract import ABSTENTION_CATEGORY, NO_SIGNAL
 
 
 class OverlapScorer:
-    """Share of the answer's distinct tokens that occur in any retrieved text, after LoCoMo's official normalisation.
+    """Scores with the share of the answer's distinct tokens that occur in any retrieved text.
 
-    Case, punctuation and articles do not count; words are not stemmed, so an answer counts where its own words stand.
-    Tokens count once (a set, not a multiset): a name said twice in the answer needs to be remembered once.
-    An abstention question (category 5), and an answer without any token after normalisation, score 0.5: word overlap
-    says nothing about them.
+    Texts are normalised as LoCoMo's official score does: case, punctuation and articles do not count. Words are not
+    stemmed. A token that the answer repeats counts once. An abstention question (category 5), and an answer without any
+    token after normalisation, score 0.5, because word overlap says nothing about them.
     """
 
     name = "overlap"
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> OverlapScorer:
-        """Make the scorer; it has no options.
+        """Makes the scorer.
+
+        Args:
+            options: none; the scorer has no options.
 
         Raises:
             FieldError: any option.
@@ -33,7 +35,7 @@ class OverlapScorer:
         return cls()
 
     def score(self, question: str, answer: str, retrieved: Sequence[str], category: int | None = None) -> float:
-        """Return |answer tokens in the retrieved texts| / |answer tokens|."""
+        """Returns |answer tokens in the retrieved texts| / |answer tokens|."""
         wanted = set(normalize(answer).split())
         if category == ABSTENTION_CATEGORY or not wanted:
             return NO_SIGNAL

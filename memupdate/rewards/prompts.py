@@ -1,4 +1,4 @@
-"""The prompts that scorers put before a language model."""
+"""The prompts that scorers give to a language model."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 
 def memory_list(retrieved: Sequence[str]) -> str:
-    """The retrieved texts as a bulleted list; says so when there are none."""
+    """Returns the retrieved texts as a bulleted list, or ``(no memories)``."""
     return "\n".join(f"- {text}" for text in retrieved) or "(no memories)"
 
 
 def reader_prompt(question: str, retrieved: Sequence[str]) -> str:
-    """Ask for a short answer from the memories alone; the last line is ``Answer:``."""
+    """Returns a prompt that asks for a short answer from the memories alone. Its last line is ``Answer:``."""
     return (
         "Answer the question from the memories below and from nothing else. Answer with a short phrase, in the words "
         "of the memories where possible; give dates as dates. If the memories do not hold the answer, reply exactly: "
@@ -21,7 +21,7 @@ def reader_prompt(question: str, retrieved: Sequence[str]) -> str:
 
 
 def judge_prompt(question: str, answer: str, retrieved: Sequence[str]) -> str:
-    """Ask how well the memories support the gold answer, as one number in [0, 1] and nothing else."""
+    """Returns a prompt that asks for one number from 0 to 1: how well the memories support the gold answer."""
     return (
         "You grade a memory database. Decide how well the memories below let a careful reader find the correct answer "
         "to the question. 1 means that the correct answer follows from them completely, 0 that nothing of it does; use "

@@ -1,4 +1,4 @@
-"""The reader scorer: a model answers from the retrieved memories, and LoCoMo's official score grades the answer."""
+"""The ``f1`` scorer: a model answers from the retrieved memories, and LoCoMo's official score grades the answer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from memupdate.checks import build_options, check_choice, check_positive_int
 from memupdate.evaluation.locomo_score import SINGLE_HOP, locomo_score
 from memupdate.rewards.chat_endpoint import ChatEndpoint, check_endpoint_options
+from memupdate.rewards.contract import ScoreItem
 from memupdate.rewards.language_model import FrozenLanguageModel, check_model_options
 from memupdate.rewards.prompts import reader_prompt
-from memupdate.rewards.scorers import ScoreItem
 
 BACKENDS = ("huggingface", "openai")
 
@@ -21,16 +21,17 @@ class ReaderOptions:
     """Fields of ``f1`` in a config.
 
     Attributes:
-        model: a Hugging Face model's name or folder, or the endpoint's model.
-        backend: ``huggingface`` (in this process, greedy) or ``openai`` (an endpoint, temperature 0, replies cached).
-        max_new_tokens: the longest answer.
-        batch_size: ``huggingface``: rows per generation.
-        device: ``huggingface``: where the model runs.
-        dtype: ``huggingface``: ``float32``, ``bfloat16`` or ``float16``.
-        base_url: ``openai``: the endpoint; empty takes the client's own (``OPENAI_BASE_URL``).
-        cache: ``openai``: the JSON-lines file of replies.
-        offline: ``openai``: answer from the cache alone.
-        deadline_s: ``openai``: seconds for one reply, retries included.
+        model: the name or folder of a Hugging Face model, or the model's name at the endpoint.
+        backend: ``huggingface`` runs the model in this process, with greedy decoding. ``openai`` asks an endpoint at
+            temperature 0 and caches the replies.
+        max_new_tokens: length of the longest answer, in tokens.
+        batch_size: rows per generation. Only for ``huggingface``.
+        device: the torch device that the model runs on. Only for ``huggingface``.
+        dtype: ``float32``, ``bfloat16`` or ``float16``. Only for ``huggingface``.
+        base_url: the endpoint's address. Empty takes the client's own (``OPENAI_BASE_URL``). Only for ``openai``.
+        cache: the JSON-lines file that keeps the replies. Only for ``openai``.
+        offline: if true, only cached replies are used. Only for ``openai``.
+        deadline_s: seconds to wait for one reply, retries included. Only for ``openai``.
     """
 
     model: str = ""
@@ -55,14 +56,20 @@ class ReaderOptions:
 
 
 class Reader(Protocol):
-    """Answers prompts."""
+    """A model that answers prompts."""
 
     def read(self, prompts: Sequence[str]) -> list[str]:
-        """One reply per prompt."""
+        """Returns one reply per prompt, in order."""
 
 
 class HuggingFaceReader:
-    """Greedy answers of a local model, ``batch_size`` prompts at a time."""
+    """Reads with a local model and greedy decoding.
+
+    Args:
+        model: the model.
+        max_new_tokens: length of the longest answer, in tokens.
+        batch_size: prompts per generation.
+    """
 
     def __init__(self, model: FrozenLanguageModel, max_new_tokens: int = 48, batch_size: int = 8) -> None:
         self.model = model
@@ -70,7 +77,7 @@ class HuggingFaceReader:
         self.batch_size = batch_size
 
     def read(self, prompts: Sequence[str]) -> list[str]:
-        """One reply per prompt."""
+        """Returns one reply per prompt, in order."""
         replies: list[str] = []
         for start in range(0, len(prompts), self.batch_size):
             replies += self.model.generate(prompts[start : start + self.batch_size], self.max_new_tokens)
@@ -78,26 +85,26 @@ class HuggingFaceReader:
 
 
 class EndpointReader:
-    """Answers of an OpenAI-compatible endpoint, each asked once and then read from the cache."""
+    """Reads with a model at an OpenAI-compatible endpoint. Each prompt is asked once; its reply is cached."""
 
     def __init__(self, endpoint: ChatEndpoint) -> None:
         self.endpoint = endpoint
 
     def read(self, prompts: Sequence[str]) -> list[str]:
-        """One reply per prompt."""
+        """Returns one reply per prompt, in order."""
         return [self.endpoint.complete(prompt, str) for prompt in prompts]
 
 
 def first_line(reply: str) -> str:
-    """A reply's first line with text: a model without an end token goes on with questions of its own."""
+    """Returns the first line of a reply that has text. What follows is often a next question that the model made up."""
     return next((line.strip() for line in reply.splitlines() if line.strip()), "")
 
 
 class ReaderF1Scorer:
-    """LoCoMo's official score of a reader's answer (token F1; by comma-separated parts in category 1).
+    """Scores a reader's answer with LoCoMo's official score.
 
-    An abstention question (category 5) scores 1 if the reader says that there is no information, else 0. Data without
-    categories is scored with plain token F1.
+    The score is token F1. In category 1 it is computed over comma-separated parts. An abstention question (category 5)
+    scores 1 if the reader says that there is no information, else 0. Data without categories has plain token F1.
     """
 
     name = "f1"
@@ -107,7 +114,7 @@ class ReaderF1Scorer:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> ReaderF1Scorer:
-        """Check the options (see ``ReaderOptions``), then load or connect the reader.
+        """Checks the options (see ``ReaderOptions``) and loads or connects the reader.
 
         Raises:
             FieldError: an unknown option, or a value that is not allowed.
@@ -127,11 +134,11 @@ class ReaderF1Scorer:
         return cls(HuggingFaceReader(model, checked.max_new_tokens, checked.batch_size))
 
     def score(self, question: str, answer: str, retrieved: Sequence[str], category: int | None = None) -> float:
-        """The score of one item."""
+        """Returns the score of one item."""
         return self.score_batch([ScoreItem(question, answer, tuple(retrieved), category)])[0]
 
     def score_batch(self, items: Sequence[ScoreItem]) -> list[float]:
-        """The scores of ``items``; the reader sees question and memories, never answer or category."""
+        """Returns the scores of ``items``, in order. The reader never sees answer or category."""
         replies = self.reader.read([reader_prompt(item.question, item.retrieved) for item in items])
         scores = []
         for reply, item in zip(replies, items, strict=True):

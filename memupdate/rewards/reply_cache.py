@@ -1,7 +1,7 @@
-"""Replies of a language model on disk, so that a run can be repeated without the model.
+"""Replies of a language model, kept on disk so that a run can be repeated without the model.
 
-One JSON object per line: ``{"key", "model", "prompt", "reply"}``. Several processes may share a file: lines are
-appended under a lock, and a process that misses a key first reads what the others have appended since.
+The file has one JSON object per line: ``{"key", "model", "prompt", "reply"}``. Several processes may share it. Lines
+are appended under a lock, and a process that misses a key first reads what the others have appended.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def reply_key(model: str, prompt: str) -> str:
-    """Sha256 of the model and the prompt, in hex."""
+    """Returns the SHA-256 of model and prompt, in hex."""
     return hashlib.sha256(json.dumps([model, prompt]).encode()).hexdigest()
 
 
 class ReplyCache:
-    """The replies of one JSON-lines file, by key. Safe for threads and for processes of one machine."""
+    """The replies in one JSON-lines file, by key. Threads, and processes of one machine, may share the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,7 +37,7 @@ class ReplyCache:
             self._read_on()
 
     def get(self, key: str) -> str | None:
-        """The reply of ``key``, or None.
+        """Returns the reply of a key, or None if there is none.
 
         Raises:
             DataError: a complete line of the file is not a reply.
@@ -48,7 +48,7 @@ class ReplyCache:
             return self._replies.get(key)
 
     def put(self, model: str, prompt: str, reply: str) -> None:
-        """Append a reply; it is on disk when this returns. The first reply of a key stays its reply."""
+        """Appends a reply. It is on disk when this returns. A key that has a reply keeps it."""
         line = json.dumps({"key": reply_key(model, prompt), "model": model, "prompt": prompt, "reply": reply})
         with self._lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class ReplyCache:
             self._read_on()
 
     def _read_on(self) -> None:
-        """Take in the complete lines behind those already read."""
+        """Reads the complete lines that follow those already read."""
         if not self.path.is_file():
             return
         with self.path.open("rb") as file:
@@ -82,7 +82,7 @@ class ReplyCache:
 
 
 def _drop_torn_line(descriptor: int) -> None:
-    """Cut off a last line without its newline: its writer was killed (the lock is held, so nobody is writing it)."""
+    """Cuts off a last line without a newline. Its writer was killed: nobody writes now, because we hold the lock."""
     size = os.fstat(descriptor).st_size
     if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
         return

@@ -84,7 +84,7 @@ def prepare_data(job: Job) -> Path:
     Raises:
         DataError, FieldError: a file or an option that is not allowed.
     """
-    from memupdate.data.preprocess_locomo import preprocess
+    from memupdate.data.preprocess import preprocess
     from memupdate.data.synthetic import synthetic_corpus
 
     shared = job.runs / "shared"

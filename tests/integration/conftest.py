@@ -21,7 +21,7 @@ def ray_session() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preprocessed corpus of nine generated conversations: seven train, two are held out."""
-    from memupdate.data.preprocess_locomo import preprocess
+    from memupdate.data.preprocess import preprocess
     from memupdate.data.synthetic import synthetic_corpus
 
     folder = tmp_path_factory.mktemp("corpus")

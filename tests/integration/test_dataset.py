@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from memupdate.data.preprocess_locomo import preprocess
+from memupdate.data.preprocess import preprocess
 from memupdate.data.prompts import SYSTEM_PROMPT
-from memupdate.data.rows import TOOL_NAMES
 from memupdate.data.synthetic import synthetic_corpus
 
 pytestmark = pytest.mark.slow
@@ -86,9 +85,7 @@ def test_u4_rows_load_in_stock_verl(directory: Path, tmp_path: Path, monkeypatch
                 {"role": "user", "content": info["question"]},
             ]
             assert item["index"] == index and item["extra_info"] == info and item["agent_name"] == "memory_agent"
-            assert set(item["tools_kwargs"]) == set(TOOL_NAMES)
-            for kwargs in item["tools_kwargs"].values():
-                assert kwargs == {"create_kwargs": {"namespace": info["namespace"], "sample_id": info["sample_id"]}}
+            assert item["tools_kwargs"] == {}
         batch = DataProto.from_single_dict(next(iter(DataLoader(dataset, batch_size=5, collate_fn=collate_fn))))
         assert len(batch) == 5
         assert list(batch.non_tensor_batch["data_source"]) == ["locomo"] * 5

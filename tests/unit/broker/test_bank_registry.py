@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from in_process_broker import write_conversation
 
-from memupdate.broker import BankRegistry, Conversations, UnknownNamespaceError, read_memories
+from memupdate.broker import BankRegistry, Conversations, UnknownNamespaceError
 from memupdate.errors import DataError, FieldError
-from memupdate.memory import CachingEmbedder, HashingEmbedder, MemoryBank, Operation
+from memupdate.memory import CachingEmbedder, HashingEmbedder, MemoryBank, Operation, read_memories
 from memupdate.rewards import BankState
 
 CONTENTS_A = [f"Ana planted tree number {n} in the garden" for n in range(8)] + ["Ana is afraid of spiders"]

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from in_process_broker import write_conversation
 
-from memupdate.broker import JournalError, MemoryBroker, Outcome, UnknownNamespaceError, read_memories
+from memupdate.broker import JournalError, MemoryBroker, Outcome, UnknownNamespaceError
 from memupdate.errors import DataError, FieldError
-from memupdate.memory import HashingEmbedder, MemoryBank, Operation
+from memupdate.memory import HashingEmbedder, MemoryBank, Operation, read_memories
 
 Scenario = Callable[[MemoryBroker], Awaitable[Any]]
 

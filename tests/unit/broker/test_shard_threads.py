@@ -12,11 +12,10 @@ import pytest
 
 from memupdate.broker import JournalError, UnknownNamespaceError
 from memupdate.broker.actor import BrokerShard
-from memupdate.broker.conversations import read_memories
 from memupdate.broker.journal import Journal
 from memupdate.broker.shared_loop import SharedLoop
 from memupdate.broker.wire import decode_outcomes, encode_turn
-from memupdate.memory import HashingEmbedder, MemoryBank, Operation
+from memupdate.memory import HashingEmbedder, MemoryBank, Operation, read_memories
 
 THREADS, EACH = 8, 25
 

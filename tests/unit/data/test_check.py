@@ -14,7 +14,7 @@ from small import sample, write_json
 
 from memupdate.data.check import check_locomo, main
 from memupdate.data.check_preprocessed import check_preprocessed
-from memupdate.data.preprocess_locomo import preprocess
+from memupdate.data.preprocess import preprocess
 from memupdate.data.rows import ROW_SCHEMA
 
 
@@ -125,7 +125,6 @@ def swap_names(rows: list[dict[str, Any]]) -> None:
         (lambda rows: rows[1]["extra_info"].update(split="test"), "row 1.extra_info.split"),
         (lambda rows: rows[1]["extra_info"].update(namespace="a-qa1-00000000"), "row 1.extra_info.namespace"),
         (lambda rows: rows[1]["extra_info"].update(answer=None), "row 1.extra_info.answer"),
-        (lambda rows: rows[1]["extra_info"]["tools_kwargs"].update(split_memory=None), "row 1.extra_info.tools_kwargs"),
         (lambda rows: rows[1]["reward_model"].update(ground_truth="x"), "row 1.reward_model"),
         (lambda rows: rows[1].update(extra_info=None), "row 1.extra_info"),
         (lambda rows: rows[1]["extra_info"].update(sample_id=None), "row 1.extra_info.sample_id"),
@@ -164,5 +163,10 @@ def test_u40_wrong_columns_memories_and_manifest_are_found(directory: Path) -> N
     manifest = json.loads((directory / "manifest.json").read_text())
     write_json(directory / "manifest.json", {**manifest, "options": {}})
     assert "'seed'" in check_preprocessed(directory).schema_errors[0]
+    write_json(directory / "manifest.json", {**manifest, "format": 1})
+    assert check_preprocessed(directory).schema_errors == [
+        f"{directory / 'manifest.json'}: format: expected 2: another version wrote this directory, so preprocess its "
+        "input again, got 1"
+    ]
     (directory / "test.parquet").write_bytes(b"PAR1")
     assert main(["--preprocessed", str(directory)]) == 2

@@ -16,11 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from small import sample, write_json
 
-from memupdate.data.facts import initial_memories, read_memories
+from memupdate.data.facts import initial_memories, read_initial_memories
 from memupdate.data.locomo import load_locomo
-from memupdate.data.preprocess_locomo import main, preprocess
+from memupdate.data.preprocess import main, preprocess
 from memupdate.data.prompts import SYSTEM_PROMPT
-from memupdate.data.rows import TOOL_NAMES
 from memupdate.errors import DataError, FieldError
 
 COUNTS = {
@@ -103,10 +102,12 @@ def test_u1_row_schema(small_run: Path, corpus_json: Path) -> None:
             assert row["reward_model"] == {"style": "memory", "ground_truth": info["answer"]}
             assert (info["split"], info["index"]) == (split, index)
             assert info["question"] == question.text and info["category"] == question.category
-            assert info["evidence"] == list(question.evidence.ids) and info["need_tools_kwargs"] is True
+            assert info["evidence"] == list(question.evidence.ids)
             assert info["adversarial_answer"] == question.adversarial_answer
-            create = {"create_kwargs": {"namespace": info["namespace"], "sample_id": info["sample_id"]}}
-            assert info["tools_kwargs"] == dict.fromkeys(TOOL_NAMES, create)
+            assert set(info) == {
+                *("split", "index", "sample_id", "qa_index", "namespace", "question", "answer"),
+                *("category", "evidence", "adversarial_answer"),
+            }
 
 
 def test_the_answer_is_not_in_the_prompt(real: Path) -> None:
@@ -263,7 +264,7 @@ def test_u5_initial_memories(real: Path, locomo_json: Path) -> None:
     raw = {one["sample_id"]: one for one in json.loads(locomo_json.read_bytes())}
     total = 0
     for sample_id, count in COUNTS.items():
-        memories = read_memories(real, sample_id)
+        memories = read_initial_memories(real, sample_id)
         assert len(memories) == count
         total += count
         talk = raw[sample_id]["conversation"]
@@ -294,21 +295,21 @@ def test_u5_small_memories_in_full(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"id": "m1"', "line 1: expected one complete JSON object"),
-        ("[]", "line 1: expected a memory"),
-        ('{"id": "m1"}', "line 1: expected a memory"),
-        ('{"id": "m1", "content": "x", "colour": "red"}', "line 1: expected a memory"),
-        ('{"id": "m7", "content": "x"}', "line 1: expected the id 'm1'"),
-        ("\n", "line 1"),
+        ('{"id": "m1"', "a.jsonl:1: expected a memory as one complete JSON object"),
+        ("[]", "a.jsonl:1: expected a memory"),
+        ('{"id": "m1"}', "a.jsonl:1: expected a memory"),
+        ('{"id": "m1", "content": "x", "colour": "red"}', "a.jsonl:1: expected a memory"),
+        ('{"id": "m7", "content": "x"}', "a.jsonl:1: expected the id 'm1'"),
+        ("\n", "a.jsonl:1"),
     ],
 )
 def test_u5_broken_memory_files(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "memories").mkdir()
     (tmp_path / "memories" / "a.jsonl").write_text(text)
     with pytest.raises(DataError, match=re.escape(expected)):
-        read_memories(tmp_path, "a")
+        read_initial_memories(tmp_path, "a")
     with pytest.raises(DataError, match="missing"):
-        read_memories(tmp_path, "missing")
+        read_initial_memories(tmp_path, "missing")
 
 
 def test_u6_integer_answers_are_text_and_adversarial_ones_abstain(real: Path, locomo_json: Path) -> None:
@@ -328,7 +329,7 @@ def test_u6_integer_answers_are_text_and_adversarial_ones_abstain(real: Path, lo
 
 def test_u7_the_session_date_is_on_every_memory(real: Path, locomo_json: Path) -> None:
     for one in json.loads(locomo_json.read_bytes()):
-        for memory in read_memories(real, one["sample_id"]):
+        for memory in read_initial_memories(real, one["sample_id"]):
             assert memory.session_date == one["conversation"][f"session_{memory.session}_date_time"]
             assert memory.session_date.split(" on ")[1] in memory.text
 

@@ -195,7 +195,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert first.read_bytes() == second.read_bytes()
     assert json.loads(first.read_text()) == synthetic_corpus(2, seed=9)
     assert main(["--output", str(first), "--conversations", "0"]) == 2
-    assert "conversations: got 0; allowed: 1 to 10,000" in capsys.readouterr().err
+    assert "conversations: got 0; allowed: a whole number from 1 to 10,000" in capsys.readouterr().err
     assert main(["--output", str(tmp_path), "--conversations", "1"]) == 2
     with pytest.raises(FieldError):
         synthetic_corpus(10_001)

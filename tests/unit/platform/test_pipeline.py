@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from memupdate.data.preprocess_locomo import preprocess
+from memupdate.data.preprocess import preprocess
 from memupdate.data.synthetic import synthetic_corpus
 from memupdate.errors import DataError, FieldError
 from memupdate.platform import config as run_config

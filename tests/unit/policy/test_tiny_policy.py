@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from memupdate.data.preprocess_locomo import preprocess
+from memupdate.data.preprocess import preprocess
 from memupdate.data.synthetic import synthetic_corpus
 from memupdate.errors import FieldError
 from memupdate.policy import PolicySettings, make_policy, write_demonstrations

@@ -22,7 +22,7 @@ from memupdate.rewards import (
     reward_from_states,
     size_factor,
 )
-from memupdate.rewards.formula import combine
+from memupdate.rewards.formulas import monotone, product
 
 QUESTION, ANSWER = "Where does Ana live?", "Porto"
 
@@ -158,13 +158,13 @@ efficiencies = st.floats(min_value=0.1, max_value=1.5)
 @given(st.floats(min_value=-0.9, max_value=0.9), efficiencies, efficiencies)
 def test_u31_monotone_formula_never_punishes_efficiency(delta: float, one: float, other: float) -> None:
     low, high = sorted([one, other])
-    assert combine(delta, low) <= combine(delta, high)
-    assert combine(delta, 1.0) == delta
+    assert monotone(delta, low) <= monotone(delta, high)
+    assert monotone(delta, 1.0) == delta
 
 
 @given(st.floats(min_value=-0.9, max_value=-0.01))
 def test_u31_original_formula_punishes_efficiency_after_a_loss(delta: float) -> None:
-    assert combine(delta, 0.2, "product") > combine(delta, 1.0, "product")
+    assert product(delta, 0.2) > product(delta, 1.0)
 
 
 def test_u28_each_side_is_scored_on_its_own_bank() -> None:

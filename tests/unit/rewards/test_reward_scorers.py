@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from memupdate.errors import FieldError
-from memupdate.rewards import RewardConfig, ScorerConfig, make_scorer
+from memupdate.rewards import SCORERS, RewardConfig, ScorerConfig, make_scorer
 from memupdate.rewards.overlap import OverlapScorer
 
 overlap = OverlapScorer().score
@@ -88,6 +88,14 @@ def test_wrong_scorer_options_name_their_field(config: object, field: str) -> No
     with pytest.raises(FieldError) as caught:
         make_scorer(config)  # type: ignore[arg-type]
     assert caught.value.field == field
+
+
+def test_the_table_lists_its_scorers() -> None:
+    assert list(SCORERS) == ["overlap", "f1", "likelihood", "judge"]
+    with pytest.raises(FieldError) as caught:
+        make_scorer("rouge")
+    assert caught.value.allowed == "one of overlap, f1, likelihood, judge"
+    assert all(SCORERS.load(name).__module__ == SCORERS[name].split(":")[0] for name in SCORERS)
 
 
 def test_rewards_import_neither_models_nor_the_training_stack() -> None:

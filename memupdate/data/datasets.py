@@ -1,0 +1,70 @@
+"""The table of datasets: what a dataset must give, and how a command names one.
+
+To add a dataset, write a function that reads its file and returns conversations, and add one line to ``DATASETS``, or
+an entry point of the group ``memupdate.datasets`` in another package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, SAMPLE_ID, Conversation
+from memupdate.errors import DataError
+from memupdate.tables import Table
+
+Load = Callable[[Path], Sequence[Conversation]]
+"""Reads a dataset's file and returns its conversations. Raises DataError where the file is not what it should be."""
+
+DATASETS: Table[Load] = Table(
+    "memupdate.datasets",
+    "dataset",
+    {"locomo": "memupdate.data.locomo:load_locomo", "synthetic": "memupdate.data.synthetic:load_synthetic"},
+)
+
+
+def load_dataset(name: str, path: Path) -> list[Conversation]:
+    """Reads a dataset and checks what its loader returned.
+
+    Args:
+        name: a name in ``DATASETS``.
+        path: the dataset's file.
+
+    Returns:
+        The conversations, in the dataset's order.
+
+    Raises:
+        FieldError: no dataset has this name.
+        DataError: the file is not what the loader expects, or the loader returned a conversation that cannot become
+            rows and memories.
+    """
+    conversations = list(DATASETS.load(name)(path))
+    if not conversations:
+        raise DataError(f"{path}: dataset {name}: expected at least one conversation")
+    seen: set[str] = set()
+    for conversation in conversations:
+        where = f"{path}: dataset {name}: conversation {conversation.sample_id!r}"
+        if not SAMPLE_ID.fullmatch(conversation.sample_id) or conversation.sample_id in seen:
+            raise DataError(f"{where}: expected a sample_id of its own of letters, digits, '.', '_' and '-'")
+        seen.add(conversation.sample_id)
+        _check_facts(where, conversation)
+        _check_questions(where, conversation)
+    return conversations
+
+
+def _check_facts(where: str, conversation: Conversation) -> None:
+    dates = {session.number: session.date for session in conversation.sessions}
+    for number, fact in enumerate(conversation.facts, 1):
+        if not dates.get(fact.session):
+            raise DataError(f"{where}: fact {number}: expected a session that has a date, got session {fact.session}")
+
+
+def _check_questions(where: str, conversation: Conversation) -> None:
+    for index, question in enumerate(conversation.questions):
+        place = f"{where}: question {index}"
+        if question.index != index:
+            raise DataError(f"{place}: expected its place in the list as index, got {question.index}")
+        if question.category not in CATEGORIES:
+            raise DataError(f"{place}: expected a category from 1 to 5, got {question.category}")
+        if question.answer is None and question.category != ADVERSARIAL:
+            raise DataError(f"{place}: expected an answer; only adversarial questions ({ADVERSARIAL}) may have none")

@@ -1,0 +1,175 @@
+"""A dataset to verl's parquet: ``memupdate preprocess --input locomo10.json --output DIR``.
+
+It writes ``DIR/train.parquet``, ``DIR/test.parquet``, ``DIR/memories/{sample_id}.jsonl`` and ``DIR/manifest.json``. Two
+runs with the same input and options write the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from memupdate.data.conversation import Conversation
+from memupdate.data.datasets import DATASETS, load_dataset
+from memupdate.data.facts import initial_memories
+from memupdate.data.layout import FORMAT, MANIFEST, MEMORIES, OUTPUTS, SPLITS, memories_path, rows_path
+from memupdate.data.rows import ROW_SCHEMA, build_row
+from memupdate.data.splits import (
+    ADVERSARIAL_MODES,
+    DEFAULT_TRAIN_CONVERSATIONS,
+    select_questions,
+    split_conversations,
+)
+from memupdate.errors import FieldError, MemupdateError
+from memupdate.files import new_directory
+from memupdate.memory import write_memories
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_DATASET = "locomo"
+
+
+def preprocess(
+    input_path: Path | str,
+    output: Path | str,
+    *,
+    dataset: str = DEFAULT_DATASET,
+    seed: int = 42,
+    train_conversations: int | None = None,
+    test: Sequence[str] | None = None,
+    categories: Sequence[int] | None = None,
+    adversarial: str = "abstain",
+    limit_questions: int | None = None,
+) -> dict[str, Any]:
+    """Writes the directory that verl and the broker read. It appears whole or not at all.
+
+    Args:
+        input_path: the dataset's file.
+        output: the directory. One that this function wrote before is replaced.
+        dataset: a name in ``DATASETS``.
+        seed: for the split, the trajectory ids, and the choice under ``limit_questions``.
+        train_conversations: how many conversations train (default 7); the others test.
+        test: names of the test conversations, instead of a random split.
+        categories: question categories to keep; None for all.
+        adversarial: "abstain" scores category 5 as abstention, "drop" leaves it out.
+        limit_questions: how many questions to keep per conversation at most; None for all.
+
+    Returns:
+        The manifest: dataset, hash of the input, options, and counts per split and conversation.
+
+    Raises:
+        DataError: the input cannot be read, or is not what the dataset's loader expects.
+        FieldError: an option has a value that is not allowed, or leaves a split without rows.
+    """
+    path = Path(input_path)
+    conversations = load_dataset(dataset, path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    train_split, test_split = split_conversations(
+        conversations, seed=seed, train_conversations=train_conversations, test=test
+    )
+    members = dict(zip(SPLITS, (train_split, test_split), strict=True))
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for split in SPLITS:
+        rows[split] = []
+        for conversation in members[split]:
+            chosen = select_questions(
+                conversation, seed=seed, categories=categories, adversarial=adversarial, limit=limit_questions
+            )
+            for question in chosen:
+                index = len(rows[split])
+                rows[split].append(
+                    build_row(conversation.sample_id, question, dataset=dataset, split=split, index=index, seed=seed)
+                )
+        if not rows[split]:
+            names = ", ".join(conversation.sample_id for conversation in members[split])
+            raise FieldError("categories", categories, f"some that the {split} conversations have ({names})")
+    manifest = {
+        "format": FORMAT,
+        "dataset": dataset,
+        "input": {"name": path.name, "sha256": digest},
+        "options": {
+            "seed": seed,
+            "train_conversations": len(train_split),
+            "test": None if test is None else list(test),
+            "categories": None if categories is None else sorted(set(categories)),
+            "adversarial": adversarial,
+            "limit_questions": limit_questions,
+        },
+        "splits": {split: _split_counts(members[split], rows[split]) for split in SPLITS},
+        "memories": {conversation.sample_id: len(conversation.facts) for conversation in conversations},
+    }
+    _write(Path(output), rows, conversations, manifest)
+    return manifest
+
+
+def _split_counts(members: Sequence[Conversation], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    categories = Counter(row["extra_info"]["category"] for row in rows)
+    return {
+        "rows": len(rows),
+        "conversations": [conversation.sample_id for conversation in members],
+        "categories": {str(category): categories[category] for category in sorted(categories)},
+    }
+
+
+def _write(
+    output: Path, rows: dict[str, list[dict[str, Any]]], conversations: list[Conversation], manifest: dict[str, Any]
+) -> None:
+    with new_directory(output, OUTPUTS) as directory:
+        for split in SPLITS:
+            pq.write_table(pa.Table.from_pylist(rows[split], schema=ROW_SCHEMA), rows_path(directory, split))
+        (directory / MEMORIES).mkdir()
+        for conversation in tqdm(conversations, desc="memories", unit="conversation", disable=None):
+            write_memories(memories_path(directory, conversation.sample_id), initial_memories(conversation))
+        (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="memupdate preprocess", description=__doc__)
+    parser.add_argument(
+        "--dataset",
+        default=DEFAULT_DATASET,
+        metavar="NAME",
+        help=f"what the input is: {', '.join(DATASETS)} (default {DEFAULT_DATASET})",
+    )
+    parser.add_argument("--input", type=Path, required=True, help="the dataset's file, such as locomo10.json")
+    parser.add_argument("--output", type=Path, required=True, help="the directory to write")
+    parser.add_argument("--seed", type=int, default=42)
+    split = parser.add_mutually_exclusive_group()
+    split.add_argument(
+        "--train-conversations", type=int, help=f"how many train (default {DEFAULT_TRAIN_CONVERSATIONS})"
+    )
+    split.add_argument("--test", nargs="+", metavar="SAMPLE_ID", help="the test conversations, by name")
+    parser.add_argument("--categories", type=int, nargs="+", metavar="N", help="categories to keep (default all)")
+    parser.add_argument(
+        "--adversarial",
+        default="abstain",
+        help=f"{' or '.join(ADVERSARIAL_MODES)}: score category 5 as abstention (default) or leave it out",
+    )
+    parser.add_argument("--limit-questions", type=int, metavar="N", help="questions per conversation at most")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line. The exit code is 2 for wrong options or data, else 0."""
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
+    try:
+        manifest = preprocess(options.pop("input"), **options)
+    except MemupdateError as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 2
+    for name, counts in manifest["splits"].items():
+        logger.info("%s: %d rows of %s", name, counts["rows"], ", ".join(counts["conversations"]))
+    return 0

@@ -1,0 +1,53 @@
+"""The table of reward formulas. A formula makes one reward of the gain in answers and the bank's efficiency.
+
+The gain ``delta`` is QA(after) - QA(before).
+
+- ``product``: ``delta * efficiency``. After a loss (delta below 0) an inefficient bank is punished less than an
+  efficient one.
+- ``monotone`` (default): the same for ``delta >= 0``, and ``delta * (2 - efficiency)`` for ``delta < 0``. With delta
+  fixed, a more efficient bank never scores lower. The two formulas agree at efficiency 1. ``2 - efficiency`` stays in
+  [0.5, 1.9], so a loss never becomes a gain.
+
+To add a formula, write a :class:`Formula` and add one line to ``FORMULAS``, or an entry point of the group
+``memupdate.formulas`` in another package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from memupdate.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """One reward formula.
+
+    Attributes:
+        combine: takes delta and efficiency, returns the reward.
+        cap_mode: the ``cap_mode`` of a config that names this formula and no ``cap_mode``.
+    """
+
+    combine: Callable[[float, float], float]
+    cap_mode: str = "relative"
+
+
+def product(delta: float, efficiency: float) -> float:
+    """Returns ``delta * efficiency``."""
+    return delta * efficiency
+
+
+def monotone(delta: float, efficiency: float) -> float:
+    """Returns ``delta * efficiency`` for a gain and ``delta * (2 - efficiency)`` for a loss."""
+    return delta * (2.0 - efficiency) if delta < 0 else delta * efficiency
+
+
+MONOTONE = Formula(monotone)
+PRODUCT = Formula(product, cap_mode="absolute")
+
+FORMULAS: Table[Formula] = Table(
+    "memupdate.formulas",
+    "reward.formula",
+    {"monotone": "memupdate.rewards.formulas:MONOTONE", "product": "memupdate.rewards.formulas:PRODUCT"},
+)
