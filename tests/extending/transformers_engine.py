@@ -69,7 +69,7 @@ class GenerateServer:
             max_new_tokens=min(params.get("max_new_tokens") or self.config.response_length, room - len(prompt)),
             do_sample=temperature > 0,
             temperature=temperature or None,
-            top_k=0,
+            top_k=0 if temperature else None,
             eos_token_id=self.stop_id,
             pad_token_id=self.stop_id,
             output_logits=True,
