@@ -84,24 +84,34 @@ def steps_of(run_dir: Path) -> list[dict[str, Any]]:
     return [line for line in lines if "memory/reward" in line]
 
 
-def plot(trained: list[Path], controls: list[Path], figures: dict[str, Any], path: Path) -> None:
-    """Training reward per step, and held-out reward before and after."""
+def plot(figures: dict[str, Any], path: Path) -> None:
+    """Draws the training reward of each step, and by how much the held-out reward changed, with and without learning.
+
+    Args:
+        figures: what this benchmark writes as JSON, so that the picture can be drawn again from the file.
+        path: of the picture.
+    """
+    runs = (
+        ("0.55", "control, learning rate 0", figures["training_reward_control"], figures["control"]),
+        ("tab:blue", "GRPO", figures["training_reward"], figures["difference"]),
+    )
+    plt.rcParams["font.size"] = 11
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=[2, 1], layout="constrained")
-    for runs, colour, label in ((controls, "0.6", "learning rate 0"), (trained, "tab:blue", "GRPO")):
-        curves = [[line["memory/reward"] for line in steps_of(run)] for run in runs]
+    for place, (colour, label, curves, change) in enumerate(runs):
         for curve in curves:
-            left.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.35, linewidth=1)
+            left.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.3, linewidth=1)
         mean = [math.fsum(values) / len(values) for values in zip(*curves, strict=True)]
-        left.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2, label=f"{label} ({len(runs)} seeds)")
-    left.set(xlabel="step", ylabel="mean reward of 64 rollouts", title="training conversations")
-    left.axhline(0, color="0.8", linewidth=1)
-    left.legend()
-    for place, name in enumerate(("before", "after")):
-        value = figures[name]
-        error = [[value["mean"] - value["low"]], [value["high"] - value["mean"]]]
-        right.bar(place, value["mean"], yerr=error, capsize=6, color=["0.6", "tab:blue"][place], width=0.6)
-    right.axhline(0, color="0.4", linewidth=1)
-    right.set(xticks=[0, 1], xticklabels=["before", "after"], title="held-out conversations", ylabel="mean reward")
+        left.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2.5, label=label)
+        error = [[change["mean"] - change["low"]], [change["high"] - change["mean"]]]
+        right.errorbar(place, change["mean"], yerr=error, fmt="o", color=colour, capsize=6, markersize=8, linewidth=2)
+        right.annotate(f"{change['mean']:+.3f}", (place, change["mean"]), (12, -4), textcoords="offset points")
+    for axes in (left, right):
+        axes.axhline(0, color="0.8", linewidth=1, zorder=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    left.set(xlabel="training step", ylabel="mean reward of the step", title="training conversations")
+    left.legend(frameon=False, loc="upper left", title=f"bold: mean of {len(figures['seeds'])} seeds", alignment="left")
+    right.set(title="held-out conversations", ylabel="change in mean reward, 95 % interval")
+    right.set(xlim=(-0.5, 1.7), xticks=[0, 1], xticklabels=["control", "GRPO"])
     figure.savefig(path, dpi=120)
 
 
@@ -142,7 +152,7 @@ def main() -> None:
         "rollouts_per_second": math.fsum(line["perf/rollouts_per_second"] for line in lines) / len(lines),
     }
     common.write(options.out, figures)
-    plot(trained, controls, figures, options.out.with_suffix(".png"))
+    plot(figures, options.out.with_suffix(".png"))
     logger.info("difference %s, control %s", figures["difference"], figures["control"])
 
 

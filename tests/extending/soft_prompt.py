@@ -36,6 +36,8 @@ class SoftPromptConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.text_config, dict):
             self.text_config = AutoConfig.for_model(**self.text_config)
+        if self.text_config is not None:  # FSDP2 must know whether the base holds its embeddings twice
+            self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
         super().__post_init__(**kwargs)
 
     @property
@@ -86,7 +88,7 @@ class SoftPromptForCausalLM(PreTrainedModel):
         mask_BN = torch.cat([mask_BL.new_ones(prompt_BKD.shape[:2]), mask_BL], 1)
         position_BN = (mask_BN.cumsum(1) - 1).clamp(min=0)
         output = self.reasoner(inputs_embeds=x_BND, attention_mask=mask_BN, position_ids=position_BN, use_cache=False)
-        return CausalLMOutputWithPast(logits=output.logits[:, self.config.length :])
+        return CausalLMOutputWithPast(logits=output.logits[:, self.config.length :].contiguous())
 
 
 @dataclass
@@ -124,8 +126,7 @@ class SoftPrompt(LatentMethod[SoftPromptSettings, SoftPromptConfig, SoftPromptFo
         found = self.read_config(folder).length
         if settings.length != found:
             raise FieldError("model.length", settings.length, f"{found}, as {folder} has it")
-        model: SoftPromptForCausalLM = SoftPromptForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        return model
+        return SoftPromptForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
     def read_config(self, folder: Path) -> SoftPromptConfig:
         return SoftPromptConfig.from_pretrained(folder)

@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def environment() -> dict[str, str]:
-    """The commands find ``memupdate`` and ``python`` where the tests run."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    """The commands find ``memupdate`` and ``python`` where the tests run, and this checkout."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}",
+    }
 
 
 def marked(page: Path) -> list[str]:
@@ -41,10 +45,22 @@ def test_marked_commands_run(page: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_blocks_run(page: Path) -> None:
+# test_extending.py runs what is on extending.md, where the page's own files are installed.
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "extending.md"], ids=lambda page: page.name)
+def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
-        subprocess.run([sys.executable, "-c", block], check=True, timeout=120, cwd=ROOT)
+        command = [sys.executable, "-c", block]
+        subprocess.run(command, check=True, timeout=120, cwd=tmp_path, env=environment())
+
+
+def test_the_readme_uses_a_bank_in_five_lines() -> None:
+    """``test_light_core.py`` runs them where the core alone is installed."""
+    (block,) = re.findall(r"<!-- core-example -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(block.splitlines()) == 5
+    done = subprocess.run(
+        [sys.executable, "-c", block], check=True, timeout=120, capture_output=True, text=True, env=environment()
+    )
+    assert done.stdout == "Ana drinks green tea\n"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -52,7 +68,7 @@ def test_links_and_named_files_exist(page: Path) -> None:
     text = page.read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
-    for path in re.findall(r"`((?:configs|docker|memupdate|tests|benchmarks)/[\w./]+\w)`", text):
+    for path in re.findall(r"`((?:configs|docker|examples|memgen|memupdate|tests|benchmarks)/[\w./]+\w)`", text):
         assert (ROOT / path).exists(), f"{page.name} names {path}"
 
 
