@@ -25,7 +25,8 @@ def registry(tmp_path: Path) -> BankRegistry:
     made = BankRegistry(Conversations(tmp_path, HashingEmbedder()))
     for sample_id in ("small", "large"):
         made.open(sample_id, sample_id)
-        made.run(sample_id, [Operation("create", {"content": f"edit {n}"}) for n in range(20)])
+        for n in range(20):
+            made.at(sample_id).bank.apply(Operation("create", {"content": f"edit {n}"}))
     return made
 
 
