@@ -107,7 +107,7 @@ def test_an_added_dataset_becomes_rows_and_memories(
         finally:
             await broker.stop()
 
-    assert asyncio.run(begun())["before"]["retrieved"] == ["I adopted a cat called Mio. (3 May, 2024)"]
+    assert asyncio.run(begun())["before"]["retrieved"] == ("I adopted a cat called Mio. (3 May, 2024)",)
 
 
 @pytest.mark.parametrize(
