@@ -14,16 +14,7 @@ from installations import ROOT, Environment, use_the_six_tools_over_mcp
 pytestmark = pytest.mark.slow
 
 LARGEST_MB = 200
-EXAMPLE = """
-```python
-from memupdate.broker import MemoryBroker
-from memupdate.integrations import MemoryBankStore
-
-store = MemoryBankStore(MemoryBroker(None))
-store.put(("ana",), "drink", {"content": "Ana drinks green tea in the morning"})
-print(store.search(("ana",), query="what does Ana drink?")[0].value["content"])
-```
-"""
+EXAMPLE = re.compile(r"<!-- core-example -->\n```python\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +34,8 @@ def test_the_core_is_light(core: Environment) -> None:
 
 
 def test_five_lines_keep_and_find_a_memory(core: Environment) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", EXAMPLE, flags=re.DOTALL)
-    assert core.answer("python", "-c", code) == "Ana drinks green tea in the morning\n"
+    (code,) = EXAMPLE.findall((ROOT / "README.md").read_text())
+    assert core.answer("python", "-c", code) == "Ana drinks green tea\n"
 
 
 def test_the_mcp_server_answers_a_client(core: Environment, tmp_path: Path) -> None:
