@@ -1,4 +1,7 @@
-"""MemGen: latent memory for a frozen language model. A weaver writes latents into its stream, a trigger says when."""
+"""MemGen: latent memory for a frozen language model.
+
+A weaver writes latents into the model's stream of ids. A trigger decides when.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -14,7 +17,7 @@ __all__ = ["MemGenConfig", "MemGenModel", "MemGenRunner", "MemGenTrigger", "MemG
 
 
 def __getattr__(name: str) -> object:
-    # On use: torch takes seconds to load, and a command with a wrong setting answers before that.
+    # Names are imported on first use: torch takes seconds to load, and wrong settings are reported without it.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with missing_extras_named():

@@ -1,4 +1,7 @@
-"""The ``memgen`` command: train, evaluate, generate. Wrong input ends with exit code 2 and says what is allowed."""
+"""The ``memgen`` command: train, evaluate and generate.
+
+If the input is wrong, the command prints the allowed values and returns exit code 2.
+"""
 
 from __future__ import annotations
 
@@ -15,30 +18,30 @@ from memupdate.extras import missing_extras_named
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Returns the parser of the command line."""
     root = argparse.ArgumentParser(prog="memgen", description="Latent memory for a frozen language model.")
     commands = root.add_subparsers(dest="command", required=True)
     for name, text in (
-        ("train", "train a stage of a method; the same command goes on with a run that was stopped"),
-        ("evaluate", "answer the test file: a line for each example, and a summary"),
-        ("generate", "answer questions given with --prompt"),
-        ("run", "what run.mode says"),
+        ("train", "train a stage of a method; run the same command again to continue a stopped run"),
+        ("evaluate", "answer and score the examples of the test file, and write a summary"),
+        ("generate", "answer the questions given with --prompt"),
+        ("run", "do what run.mode in the settings says: train, evaluate or generate"),
     ):
         command = commands.add_parser(name, help=text)
         add_settings(command)
         if name in ("generate", "run"):
-            command.add_argument("--prompt", action="append", default=[], help="a question; may be repeated")
+            command.add_argument("--prompt", action="append", default=[], help="a question; may be given several times")
     return root
 
 
 def add_settings(command: argparse.ArgumentParser) -> None:
-    """The two options that all entry points share."""
-    command.add_argument("--cfg-path", type=Path, required=True, help="a file of configs/latent_memory/")
-    command.add_argument("--options", nargs="*", default=[], metavar="K V", help="settings to change: k v or k=v")
+    """Adds the two options that all commands share."""
+    command.add_argument("--cfg-path", type=Path, required=True, help="YAML file of settings; see configs/latent_memory")
+    command.add_argument("--options", nargs="*", default=[], metavar="K V", help="settings to override: k v or k=v")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs a command."""
+    """Runs the parsed command and returns its exit code."""
     from memgen.settings import read_settings
 
     words = list(options.options)
@@ -47,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     settings = read_settings(options.cfg_path, words)
     if settings.run.mode == "generate" and not options.prompt:
         parser().error("generate needs at least one --prompt")
-    # After the settings: this import takes seconds.
+    # Imported after the settings are checked, because this import takes seconds.
     from memgen.runner import MemGenRunner
 
     runner = MemGenRunner(settings)
@@ -62,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line and returns its exit code."""
+    """Parses and runs a command line and returns its exit code."""
     logging.basicConfig(level=os.environ.get("MEMUPDATE_LOG_LEVEL", "INFO"), format="%(message)s")
     for noisy in ("httpx", "verl", "numexpr"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Answers to examples, and what they are worth."""
+"""Answers examples with a model and scores the answers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def answers(
     """Answers the examples in order, in batches of ``run.generation.batch_size``.
 
     Yields:
-        For each example a JSON object (``prompt``, ``reference``, ``answer``, ``finish_reason`` and the method's
-        counts), and the answer itself.
+        For each example, a dictionary for JSON (``prompt``, ``reference``, ``answer``, ``finish_reason`` and the
+        method's counts) and the :class:`memgen.methods.Answer`.
     """
     wanted = settings.run.generation
     sampling = SamplingSettings(wanted.temperature, wanted.top_k, wanted.top_p)
@@ -63,17 +63,17 @@ def evaluate(
     examples: Sequence[Example],
     folder: Path,
 ) -> dict[str, float]:
-    """Answers the examples and writes ``examples.jsonl`` and ``summary.json``.
+    """Answers and scores the examples, and writes ``examples.jsonl`` and ``summary.json``.
 
     Args:
         settings: the run's settings.
         model: the model.
-        tokenizer: its tokenizer.
-        examples: what is asked.
-        folder: where the two files go.
+        tokenizer: the model's tokenizer.
+        examples: the examples to answer.
+        folder: folder of the two files. It is created if it does not exist.
 
     Returns:
-        The summary: see :meth:`memgen.runner.MemGenRunner.evaluate`.
+        The summary, see :meth:`memgen.runner.MemGenRunner.evaluate`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     reward = REWARDS.load(settings.dataset.reward_name)
@@ -104,7 +104,7 @@ def evaluate(
 def reference_loss(
     settings: Settings, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
 ) -> float:
-    """Returns the mean cross-entropy of the reference answers' text, in nats a token."""
+    """Returns the mean cross-entropy of the text of all assistant turns in the examples, in nats per token."""
     config = model.config
     rows = method_of(settings.model.method).training_rows(
         examples, config, tokenizer, check_max_length(settings, config)

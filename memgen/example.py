@@ -1,4 +1,4 @@
-"""``python -m memgen.example FOLDER``: a tiny model, a small task and settings, to try the commands with."""
+"""``python -m memgen.example FOLDER`` writes a tiny model, a small task and settings to try the commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONFIGS: dict[str, Any] = {"qwen3": Qwen3Config, "llama": LlamaConfig}
 
 
 def chat_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer with a chat template; a turn ends with ``<|im_end|>``."""
+    """Returns a byte-level tokenizer with a chat template. A turn ends with ``<|im_end|>``."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -41,13 +41,13 @@ def chat_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def write_base(folder: Path, kind: str = "qwen3", hidden_size: int = 48, seed: int = 1) -> Path:
-    """Writes a causal LM of two layers, with random weights, and its tokenizer.
+    """Writes a causal LM with two layers and random weights, and its tokenizer.
 
     Args:
-        folder: where.
+        folder: folder of the model.
         kind: ``qwen3`` (tied embeddings) or ``llama``.
-        hidden_size: a multiple of 8.
-        seed: of the weights.
+        hidden_size: hidden size, a multiple of 8.
+        seed: random seed of the weights.
 
     Returns:
         The folder.
@@ -74,7 +74,10 @@ def write_base(folder: Path, kind: str = "qwen3", hidden_size: int = 48, seed: i
 
 
 def copy_task(count: int, seed: int = 0) -> list[dict[str, str]]:
-    """Instructions to say words back, with commas between them: streams with different numbers of blocks."""
+    """Returns instructions to repeat words with commas between them.
+
+    The number of words varies, and so does the number of blocks in a response.
+    """
     source = random.Random(seed)
     rows = []
     for _ in range(count):
@@ -84,7 +87,7 @@ def copy_task(count: int, seed: int = 0) -> list[dict[str, str]]:
 
 
 def conversations(count: int, seed: int = 0) -> list[dict[str, list[dict[str, str]]]]:
-    """The same task as conversations of two turns."""
+    """Returns the task of :func:`copy_task` as conversations with two assistant turns each."""
     rows = copy_task(2 * count, seed)
     return [
         {
@@ -105,7 +108,7 @@ def write_lines(path: Path, rows: Sequence[Any]) -> Path:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Writes model, data and settings into the folder that the one argument names."""
+    """Writes the model, the data and the settings to the folder given as the only argument."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write("usage: python -m memgen.example FOLDER\n")
         return 2

@@ -1,4 +1,4 @@
-"""The model that the settings name: made around a base model, or read from a checkpoint of its method."""
+"""Loads the model of the settings: builds it around a base model, or reads it from a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def load_model(settings: Settings) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Returns the model that the settings name, in fp32, and its tokenizer.
+    """Returns the model of the settings, in fp32, and its tokenizer.
 
     Raises:
-        FieldError: a folder that holds no such model, or a checkpoint that is not what the settings say.
+        FieldError: the folder holds no model that can be loaded, or the checkpoint does not match the settings.
     """
     wanted = settings.model
     method = method_of(wanted.method)
@@ -34,14 +34,21 @@ def load_model(settings: Settings) -> tuple[PreTrainedModel, PreTrainedTokenizer
             raise FieldError("model.method", wanted.method, f"the method of {folder}, which is of {found.__name__}")
         tokenizer = AutoTokenizer.from_pretrained(folder)
         return method.read(wanted, folder, tokenizer), tokenizer
-    assert wanted.reasoner is not None  # read_settings refuses to leave out both
+    assert wanted.reasoner is not None  # read_settings raises if both are missing
     base = read_causal_lm("model.reasoner", wanted.reasoner)
     tokenizer = AutoTokenizer.from_pretrained(wanted.reasoner)
     return method.build(wanted, base, tokenizer), tokenizer
 
 
 def ready_model(settings: Settings) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Returns the same, ready to generate: on the run's device, in its dtype, without dropout, and with its state."""
+    """Returns the model of the settings, ready to generate, and its tokenizer.
+
+    The model is on the run's device and in the run's dtype, in evaluation mode, and its state is restored.
+
+    Raises:
+        FieldError: see :func:`load_model` and :func:`memgen.state.read_state`.
+        DataError: see :func:`memgen.state.read_state`.
+    """
     model, tokenizer = load_model(settings)
     run = settings.run
     if run.device == "cpu":
@@ -52,12 +59,13 @@ def ready_model(settings: Settings) -> tuple[PreTrainedModel, PreTrainedTokenize
 
 
 def initial_model(settings: Settings, folder: Path, anew: bool) -> tuple[PreTrainedConfig, PreTrainedTokenizerBase]:
-    """Returns config and tokenizer of the model that training starts from.
+    """Returns the config and the tokenizer of the model that training starts from.
 
     Args:
         settings: the run's settings.
-        folder: the folder of that model.
-        anew: whether to write it; it must be there otherwise.
+        folder: folder of that model.
+        anew: whether to load the model of the settings and write it to ``folder``. If False, ``folder`` must already
+            hold it.
 
     Raises:
         FieldError: see :func:`load_model`.
@@ -68,17 +76,17 @@ def initial_model(settings: Settings, folder: Path, anew: bool) -> tuple[PreTrai
         model, tokenizer = load_model(settings)
         if settings.run.method == "grpo":
             method.prepare_policy(model.config, settings.run.grpo)
-        shutil.rmtree(folder, ignore_errors=True)  # of a call that ended before the run began
+        shutil.rmtree(folder, ignore_errors=True)  # left by a call that failed before the run began
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return method.read_config(folder), AutoTokenizer.from_pretrained(folder)
 
 
 def check_max_length(settings: Settings, config: PreTrainedConfig) -> int:
-    """Returns ``dataset.max_length``.
+    """Checks ``dataset.max_length`` against the model's context and returns it.
 
     Raises:
-        FieldError: it is more than the model's context.
+        FieldError: it exceeds the model's context.
     """
     context, longest = int(config.max_position_embeddings), settings.dataset.max_length
     if longest > context:

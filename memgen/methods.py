@@ -1,11 +1,11 @@
 """The contract of a latent method, and the table of methods.
 
-A method is one class. Settings, data, training, serving, evaluation, runner and command line know this contract only,
-and load the class by the name that ``model.method`` says. The name is also the ``model_type`` in the ``config.json`` of
-the method's checkpoints.
+A method is one class. Settings, data, training, serving, evaluation, runner and command line know only this contract.
+They load the class by the name in ``model.method``. The name is also the ``model_type`` in the ``config.json`` of the
+method's checkpoints.
 
-Importing this loads no torch: a wrong setting is reported before that. A method's module should do the same, and import
-its model inside the methods that need it.
+Importing this module does not import torch, so that a wrong setting is reported quickly. A method's module should not
+import torch either. It should import its model inside the methods that need it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SettingsT = TypeVar("SettingsT", bound=ModelSettings)
 ConfigT = TypeVar("ConfigT", bound="PreTrainedConfig")
 ModelT = TypeVar("ModelT", bound="PreTrainedModel")
 
-# Called with a row's index and the ids that its response just grew by; latents that belong together come together.
+# Called with a row's index and the new ids of its response. All ids of one block of latents come in the same call.
 OnIds = Callable[[int, list[int]], None]
 
 
@@ -44,11 +44,11 @@ class Answer:
     """One response.
 
     Attributes:
-        response_ids: the response as the model's forward takes it, latents included.
-        text_ids: the response without latents.
-        log_probs: log-prob of each response id under the policy; exactly 0 where the id was forced.
-        finish_reason: ``stop`` (an end id was drawn) or ``length``.
-        counts: numbers of this answer for metrics, ``tokens`` and ``latents`` among them.
+        response_ids: ids of the response as the model's ``forward`` takes them, including the ids of latents.
+        text_ids: ids of the response without latents.
+        log_probs: log-prob of each response id under the policy; exactly 0 for an id that was forced.
+        finish_reason: ``stop`` if an end id was sampled, else ``length``.
+        counts: numbers of this response for metrics. They include ``tokens`` and ``latents``.
     """
 
     response_ids: list[int]
@@ -63,25 +63,26 @@ class Rollout(Answer):
     """A response to train on.
 
     Attributes:
-        actions: for each response id, 1 where it is an action of the stage: the policy gradient is taken over these.
+        actions: 1 for each response id that is an action of the stage, else 0. The policy gradient is computed over
+            the actions.
     """
 
     actions: list[int]
 
 
 class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
-    """What a latent method is made of.
+    """The base class of latent methods.
 
-    The model is an ordinary Hugging Face causal LM: verl trains it by its ``forward``, and its class is named
-    ``…ForCausalLM``. Its config has ``trainable``, a list of components: a model that was just made or loaded trains
-    these, and freezes everything else.
+    The model is an ordinary Hugging Face causal LM. verl trains it through its ``forward``. The name of its class ends
+    in ``ForCausalLM``. Its config has the list ``trainable`` of component names. When a model is built or loaded, these
+    components are trainable and everything else is frozen.
 
     Attributes:
-        settings: the ``model`` section of the settings.
-        grpo: the ``run.grpo`` section.
-        stages: what can be trained: stage -> components that it trains. The first stage is the default.
-        penalty_name: what the trainer's metrics call the penalties, where the method takes any.
-        keeps_state: whether a model keeps anything between turns.
+        settings: class of the ``model`` section of the settings.
+        grpo: class of the ``run.grpo`` section.
+        stages: maps each training stage to the components that it trains. The first stage is the default.
+        penalty_name: name of the penalties in the trainer's metrics, if the method has penalties.
+        keeps_state: whether a model keeps state between turns.
     """
 
     settings: type[SettingsT]
@@ -94,24 +95,24 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
 
     @abstractmethod
     def check(self, model: SettingsT, run: Run) -> None:
-        """Checks the method's own settings, and which of them go together with ``run``.
+        """Checks the method's own settings, alone and together with ``run``.
 
         Raises:
-            FieldError: a value, or a combination of values, that is not allowed.
+            FieldError: a value or a combination of values is not allowed.
         """
 
     @abstractmethod
     def register(self) -> None:
-        """Registers config and model with Hugging Face's Auto classes; a second call changes nothing."""
+        """Registers the config and the model with Hugging Face's Auto classes. A second call changes nothing."""
 
     @abstractmethod
     def build(self, settings: SettingsT, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> ModelT:
-        """Makes an untrained model around a base model.
+        """Builds an untrained model around a base model.
 
         Args:
             settings: the ``model`` section.
-            base: the causal LM that ``model.reasoner`` names, in fp32. It becomes part of the model.
-            tokenizer: its tokenizer. A method that reserves ids adds them here.
+            base: the causal LM of ``model.reasoner``, in fp32. It becomes part of the model.
+            tokenizer: the tokenizer of ``base``. A method that reserves ids adds them to it.
 
         Raises:
             FieldError: the settings do not fit the base model or the tokenizer.
@@ -119,41 +120,44 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
 
     @abstractmethod
     def read(self, settings: SettingsT, folder: Path, tokenizer: PreTrainedTokenizerBase) -> ModelT:
-        """Reads a checkpoint in fp32.
+        """Loads a checkpoint in fp32.
+
+        The settings must match the checkpoint. A key without effect would mislead the user.
 
         Raises:
-            FieldError: the settings, or the tokenizer, are not what the checkpoint is: a key that changes nothing would
-                mislead.
+            FieldError: the settings or the tokenizer do not match the checkpoint.
         """
 
     @abstractmethod
     def read_config(self, folder: Path) -> ConfigT:
-        """Reads the config of a checkpoint."""
+        """Loads the config of a checkpoint."""
 
     # -- training
 
     def training_rows(
         self, examples: Iterable[Example], config: ConfigT, tokenizer: PreTrainedTokenizerBase, max_length: int
     ) -> list[TrainingRow]:
-        """Returns the rows of supervised training: one for each turn of the assistant, by default of text alone.
+        """Returns the rows of supervised training, one for each assistant turn. By default rows hold only text.
 
         Raises:
-            FieldError: a row of more than ``max_length`` ids, or a text that the method cannot take.
-            DataError: a chat template that does not fit.
+            FieldError: a row has more than ``max_length`` ids, or the method cannot use a text.
+            DataError: the chat template cannot be used for training, see :func:`memgen.base.chat.turns_of`.
         """
         return text_rows(examples, tokenizer, max_length)
 
     def forward_arguments(self, config: ConfigT, prompts: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Returns what the forward of a policy takes beside ids, mask and positions; by default nothing.
+        """Returns extra keyword arguments of the policy's ``forward``, besides ids, mask and positions.
+
+        The default is no extra arguments.
 
         Args:
-            config: the model's.
+            config: the model's config.
             prompts: ids of each row's prompt.
         """
         return {}
 
     def prepare_policy(self, config: ConfigT, grpo: Grpo) -> None:
-        """Writes into a config what reinforcement learning fixes; by default nothing."""
+        """Writes settings of reinforcement learning into the model's config. By default it writes nothing."""
 
     # -- rollouts
 
@@ -161,14 +165,15 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
         """Checks that a response to every prompt can be generated.
 
         Raises:
-            FieldError: a prompt that is empty, holds an id beyond the vocabulary, or leaves no room in the context.
+            FieldError: there are no prompts, a prompt is empty, it holds an id outside the vocabulary, the response
+                does not fit into the context, or ``max_new_tokens`` is below 1.
         """
         from memgen.base.prompts import check_prompts
 
         check_prompts(prompts, max_new_tokens, config, self.most_latents(config))
 
     def most_latents(self, config: ConfigT) -> int:
-        """Returns how many ids a response may hold beside its text; by default 0."""
+        """Returns the maximum number of latents in one response, by default 0."""
         return 0
 
     async def roll_out(
@@ -182,19 +187,19 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
         temperature: float,
         stop_ids: Collection[int],
     ) -> Rollout:
-        """Generates one response on a rollout server; by default by one request, and every id is an action.
+        """Generates one response on a rollout server. By default it sends one request, and every id is an action.
 
         Args:
-            config: the model's.
-            prompt: text ids.
-            send: sends one request.
-            stage: the stage that is trained.
-            max_new_tokens: text ids of the response.
-            temperature: above 0.
+            config: the model's config.
+            prompt: text ids of the prompt.
+            send: function that sends one request to the server.
+            stage: the stage that is being trained.
+            max_new_tokens: maximum number of text ids in the response.
+            temperature: sampling temperature, above 0.
             stop_ids: ids that end the response.
 
         Raises:
-            FieldError: a temperature that the model was not made for.
+            FieldError: the model does not support this temperature.
         """
         sampling = {
             "max_new_tokens": max_new_tokens,
@@ -214,19 +219,21 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
         )
 
     def penalty_weight(self, run: Run) -> float:
-        """Returns the weight of :meth:`penalties` in a run; by default 0, which takes none."""
+        """Returns the weight of :meth:`penalties` in a run. The default is 0, which means no penalties."""
         return 0.0
 
     def penalties(
         self, groups: Sequence[str], rewards: Sequence[float], counts: Sequence[Mapping[str, float]], weight: float
     ) -> list[float]:
-        """Returns what each rollout's reward loses, at least 0. It is called where the weight is above 0.
+        """Returns the penalty of each rollout, which is subtracted from its reward. Penalties are at least 0.
+
+        The trainer calls it only if the weight is above 0.
 
         Args:
-            groups: each rollout's question.
-            rewards: their rewards.
-            counts: their counts.
-            weight: of :meth:`penalty_weight`.
+            groups: for each rollout, an identifier of its question.
+            rewards: reward of each rollout.
+            counts: counts of each rollout, see :class:`Answer`.
+            weight: result of :meth:`penalty_weight`.
         """
         raise NotImplementedError(f"{type(self).__name__} has a penalty_weight and no penalties")
 
@@ -244,40 +251,46 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
         seeds: Sequence[int],
         on_ids: OnIds | None = None,
     ) -> list[Answer]:
-        """Generates a response to each prompt; a row's response does not depend on the others.
+        """Generates a response to each prompt. The response to one prompt does not depend on the other prompts.
 
         Args:
             model: the model.
             prompts: text ids of each row.
-            max_new_tokens: text ids per response; latents do not count.
-            sampling: how ids are drawn.
+            max_new_tokens: maximum number of text ids per response; latents do not count.
+            sampling: how ids are sampled.
             stop_ids: ids that end a response.
-            seeds: each row's seed.
-            on_ids: called with a row's index and the ids its response grows by, as they come.
+            seeds: random seed of each row.
+            on_ids: function that is called with a row's index and the new ids of its response.
         """
 
     def state(self, model: ModelT) -> dict[str, torch.Tensor]:
-        """Returns what the model keeps between turns; by default nothing. Weights are no part of it."""
+        """Returns the state that the model keeps between turns, by default none. Weights are not part of it."""
         return {}
 
     def set_state(self, model: ModelT, state: Mapping[str, torch.Tensor]) -> None:
-        """Gives a model a state of :meth:`state`.
+        """Restores a state that :meth:`state` returned.
 
         Raises:
-            FieldError: the state is of another model.
+            FieldError: the state does not belong to this model.
         """
         raise FieldError("state", sorted(state), f"none: {model.config.model_type} keeps nothing between turns")
 
     def summary(self, counts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """Returns what an evaluation reports of its answers' counts; by default the mean of ``latents``."""
+        """Returns the method's metrics of an evaluation, from the counts of all answers.
+
+        The default is the mean of ``latents``.
+        """
         return {"latents": sum(one["latents"] for one in counts) / len(counts)}
 
     def served_model(self, model: ModelT) -> ServedModel | None:
-        """Returns the model as the torch rollout server asks it; by default None: it is served as a causal LM."""
+        """Returns the wrapper that the torch rollout server uses for this model.
+
+        The default is None: the server uses the model as a plain causal LM.
+        """
         return None
 
     def export_for_sglang(self, model: ModelT, folder: Path) -> None:
-        """Writes a checkpoint as SGLang loads it; by default a method has none.
+        """Writes a checkpoint that SGLang can load. By default SGLang cannot serve a method.
 
         Raises:
             FieldError: SGLang cannot serve this model.
@@ -291,10 +304,10 @@ METHODS: Table[type[LatentMethod[Any, Any, Any]]] = Table(
 
 
 def method_of_checkpoint(folder: Path) -> LatentMethod[Any, Any, Any]:
-    """Returns the method that a checkpoint is of.
+    """Returns the method of a checkpoint.
 
     Raises:
-        FieldError: the folder holds no checkpoint of a method.
+        FieldError: the folder has no ``config.json``, or its ``model_type`` is not the name of a method.
     """
     config = folder / "config.json"
     if not config.is_file():
@@ -303,9 +316,9 @@ def method_of_checkpoint(folder: Path) -> LatentMethod[Any, Any, Any]:
 
 
 def method_of(name: str) -> LatentMethod[Any, Any, Any]:
-    """Returns the method of a name.
+    """Returns the method with this name.
 
     Raises:
-        FieldError: no method has that name.
+        FieldError: no method has this name.
     """
     return METHODS.load(name)()

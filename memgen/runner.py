@@ -1,4 +1,4 @@
-"""A run from its settings: it trains a model, or answers and evaluates with one."""
+"""The runner: trains, evaluates or generates as its settings say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memgen.state import write_state
 
 
 class MemGenRunner:
-    """Runs what its settings say, with the method that they name."""
+    """Trains, evaluates and generates with the method in its settings."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -27,20 +27,21 @@ class MemGenRunner:
         self.folder = Path(settings.run.output_dir or ".")
 
     def train(self) -> Path:
-        """Trains what ``run.stage`` names on the training examples, by ``run.method``.
+        """Trains the components of ``run.stage`` on the training examples with ``run.method``.
 
-        A run that was stopped goes on from its last checkpoint when it is called again with the same settings, and
-        ends with the same weights.
+        If a run was stopped, a new call with the same settings continues from the last checkpoint. It ends with the
+        same weights as a run that was not stopped.
 
         Returns:
-            The trained model's folder.
+            Folder of the trained model.
 
         Raises:
-            FieldError: ``output_dir`` holds a run of other settings; see also :mod:`memgen.settings`,
-                :meth:`memgen.methods.LatentMethod.training_rows` and
+            FieldError: ``output_dir`` holds a run with other settings. See also :func:`memgen.loading.load_model`,
+                :func:`memgen.data.examples.split_examples`, :meth:`memgen.methods.LatentMethod.training_rows`,
+                :func:`memgen.training.sft_job.train_supervised` and
                 :func:`memgen.training.policy_job.check_questions`.
             DataError: see :func:`memgen.data.examples.read_examples`.
-            StageError: the training's processes failed.
+            StageError: a training process failed.
         """
         dataset = self.settings.dataset
         assert dataset.train_file is not None
@@ -73,18 +74,19 @@ class MemGenRunner:
         return train_policy(self.settings, initial, self.method.most_latents(config), longest_prompt, *questions)
 
     def load(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Returns the model that the settings name, and its tokenizer.
+        """Returns the model of the settings, in fp32, and its tokenizer.
 
         Raises:
-            FieldError: a folder that holds no such model, or a checkpoint that is not what the settings say.
+            FieldError: the folder holds no model that can be loaded, or the checkpoint does not match the settings.
         """
         return load_model(self.settings)
 
     def generate(self, prompts: Sequence[str]) -> list[dict[str, Any]]:
-        """Answers questions, each of which is a user's first message.
+        """Generates an answer to each prompt. Each prompt is the first user message of a new conversation.
 
         Returns:
-            A JSON object for each: ``prompt``, ``answer``, ``finish_reason`` and the method's counts.
+            For each prompt, a dictionary with ``prompt`` (the messages), ``reference`` (empty), ``answer``,
+            ``finish_reason`` and the method's counts.
         """
         examples = [
             Example(({"role": "user", "content": text}, {"role": "assistant", "content": ""}), "prompt")
@@ -96,14 +98,17 @@ class MemGenRunner:
         return found
 
     def evaluate(self) -> dict[str, float]:
-        """Answers the test file's examples: ``evaluation-VARIANT/examples.jsonl`` and ``summary.json`` in the folder.
+        """Answers the examples of the test file and scores the answers.
+
+        Writes ``examples.jsonl`` and ``summary.json`` to the folder ``evaluation-VARIANT`` in the run's folder.
 
         Returns:
-            The summary. ``examples`` is how many there are. ``score`` is the mean reward of the answers
-            (``dataset.reward``), and its 95 % interval by bootstrap over the examples is ``score_low`` to
-            ``score_high``. ``loss`` is the mean cross-entropy of the reference answers' text, in nats a token, with
-            latents as in supervised training. ``tokens`` is the mean of an answer, and ``tokens_per_second`` counts the
-            text of all. The method adds its own: see :meth:`memgen.methods.LatentMethod.summary`.
+            The summary. ``examples`` is the number of examples. ``score`` is the mean reward (``dataset.reward``) of
+            the answers. ``score_low`` and ``score_high`` are the bounds of its 95 % bootstrap interval over the
+            examples. ``loss`` is the mean cross-entropy of the reference text in nats per token, with latents inserted
+            as in supervised training. ``tokens`` is the mean number of text tokens per answer. ``tokens_per_second`` is
+            the number of text tokens in all answers per second. The method adds its own metrics, see
+            :meth:`memgen.methods.LatentMethod.summary`.
         """
         dataset = self.settings.dataset
         assert dataset.test_file is not None

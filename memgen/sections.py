@@ -1,7 +1,7 @@
 """The sections of a run's settings, with their defaults.
 
-A latent method brings its own ``model`` section, and may extend ``run.grpo`` (see :mod:`memgen.methods`). The rest is
-the same for all methods.
+A latent method defines its own ``model`` section and may extend ``run.grpo`` (see :mod:`memgen.methods`). All other
+sections are the same for every method.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from memgen.data.formats import FORMATS
 
 @dataclass
 class ModelSettings:
-    """The model: made around ``reasoner``, or read from ``load_model_path``. A method adds its own keys in a subclass.
+    """The model section. A method adds its own keys in a subclass.
+
+    The model is either built around ``reasoner`` or loaded from ``load_model_path``.
 
     Attributes:
-        method: a name of :data:`memgen.methods.METHODS`.
-        reasoner: Hugging Face folder or name of the causal LM that the method works on. No base model is read where
-            ``load_model_path`` is given.
-        load_model_path: a checkpoint of the method to go on from. The other keys must then say what it is.
+        method: name of the method in :data:`memgen.methods.METHODS`.
+        reasoner: Hugging Face folder or name of the base model, a causal LM. It is not used if ``load_model_path`` is
+            set.
+        load_model_path: folder of a checkpoint of the method to start from. The other keys must match the checkpoint.
     """
 
     method: str
@@ -30,23 +32,25 @@ class ModelSettings:
 
     @property
     def variant(self) -> str:
-        """Names what is evaluated: the results are in ``evaluation-VARIANT``."""
+        """Name of the evaluated variant. The results are written to the folder ``evaluation-VARIANT``."""
         return self.method
 
 
 @dataclass
 class Dataset:
-    """The examples, in local files.
+    """The dataset section: examples in local files.
 
     Attributes:
-        format: what a line holds, a name of :data:`memgen.data.formats.FORMATS`: ``instruction``, ``conversation`` or
+        format: format of a line, a name in :data:`memgen.data.formats.FORMATS`: ``instruction``, ``conversation`` or
             ``gsm8k``.
-        train_file: what is trained on.
-        test_file: what ``evaluate`` runs over; null where it is not needed.
-        valid_ratio: share of the training examples that is held out and measured (in whole batches), 0 for none.
-        max_length: the most ids that one turn may have, latents included; a longer one is an error.
-        limit: examples read of each file at most; null for all.
-        reward: what an answer is worth, a name of :data:`memgen.tasks.REWARDS`; null is the format's own.
+        train_file: file of the training examples.
+        test_file: file of the examples for ``evaluate``; null if it is not needed.
+        valid_ratio: share of the training examples that is held out for validation, in [0, 1). 0 holds out none.
+            Supervised training validates on whole batches only.
+        max_length: maximum number of ids in a row of supervised training: an assistant turn together with its prompt
+            and its latents. A longer row is an error.
+        limit: maximum number of examples read from each file; null reads all.
+        reward: name of the reward in :data:`memgen.tasks.REWARDS`; null uses the reward of the format.
     """
 
     format: str = "instruction"
@@ -59,26 +63,26 @@ class Dataset:
 
     @property
     def reward_name(self) -> str:
-        """The reward that counts: the one given, or the format's own."""
+        """Name of the reward: ``reward`` if it is set, else the reward of the format."""
         return self.reward or FORMATS.load(self.format).reward
 
 
 @dataclass
 class Sft:
-    """Supervised training: the published defaults.
+    """The settings of supervised training. The defaults are the published values.
 
     Attributes:
         epochs: passes over the training turns.
-        batch_size: turns of an optimiser step, of all ranks together.
-        micro_batch_size: turns of a forward pass, per rank.
+        batch_size: turns per optimiser step, over all ranks.
+        micro_batch_size: turns per forward pass and rank.
         lr: peak learning rate of AdamW, after the warm-up.
         lr_scheduler_type: ``cosine`` or ``constant``.
-        warmup_ratio: share of the steps in which the rate rises.
-        weight_decay: AdamW's.
-        clip_grad: norm at which gradients are clipped.
-        gradient_checkpointing: recompute layers in the backward pass.
+        warmup_ratio: share of the steps in which the learning rate rises, in [0, 1].
+        weight_decay: weight decay of AdamW.
+        clip_grad: norm to which gradients are clipped.
+        gradient_checkpointing: whether layers are recomputed in the backward pass.
         save_steps: optimiser steps between checkpoints.
-        valid_steps: optimiser steps between measurements on the held-out turns; -1 measures at the end only.
+        valid_steps: optimiser steps between validations on the held-out turns; -1 validates only at the end.
     """
 
     epochs: int = 2
@@ -96,28 +100,31 @@ class Sft:
 
 @dataclass
 class Grpo:
-    """Reinforcement learning: the published defaults. A method adds its own keys in a subclass.
+    """The settings of reinforcement learning. The defaults are the published values.
+
+    A method adds its own keys in a subclass.
 
     Attributes:
-        lr: AdamW's constant learning rate, by stage of the method.
-        epochs: passes over the training questions; those that fill no batch are left for the next pass.
-        batch_size: questions of a step, of all ranks together.
-        updates: of a step, each on all of its answers.
-        group_size: answers to each question, whose mean reward is the baseline.
-        micro_batch_size: answers of a forward pass, per rank.
-        kl_beta: weight of the divergence from the model that training starts from; 0 holds no copy of it.
-        clip: ratios count up to 1 ± this; they are 1 in a step's first update.
-        loss_type: ``grpo``: mean over each answer's actions, then over answers; ``bnpo``: mean over all actions of the
-            batch; ``dr_grpo``: sums over each answer's actions by a constant, and advantages not divided by the group's
-            standard deviation.
-        max_new_tokens: text ids of an answer; latents come on top.
-        temperature: of the answers, and so of the trained policy; the model's own from then on.
-        weight_decay: AdamW's.
-        clip_grad: norm at which gradients are clipped.
-        gradient_checkpointing: recompute layers in the backward pass.
+        lr: constant learning rate of AdamW for each stage of the method.
+        epochs: passes over the training questions. A pass leaves out the questions that do not fill a whole batch.
+        batch_size: questions per step, over all ranks.
+        updates: optimiser updates per step. Each update uses all answers of the step.
+        group_size: answers per question. Their mean reward is the baseline.
+        micro_batch_size: answers per forward pass and rank.
+        kl_beta: weight of the KL divergence from the initial model; 0 keeps no copy of that model.
+        clip: ε of PPO's clipping. Probability ratios are clipped to 1 ± ε. In the first update of a step they are 1.
+        loss_type: how the loss is averaged. ``grpo``: the mean over the actions of each answer, then over the answers.
+            ``bnpo``: the mean over all actions of the batch. ``dr_grpo``: the sum over the actions of each answer,
+            divided by a constant; advantages are not divided by the standard deviation of the group.
+        max_new_tokens: maximum number of text ids in an answer; latents do not count.
+        temperature: sampling temperature of the answers. The loss uses the same temperature. MemGen stores it in the
+            config of the trained model.
+        weight_decay: weight decay of AdamW.
+        clip_grad: norm to which gradients are clipped.
+        gradient_checkpointing: whether layers are recomputed in the backward pass.
         save_steps: steps between checkpoints.
-        valid_steps: steps between validations on the held-out questions, if there are any; -1 validates before the
-            first step and after the last alone.
+        valid_steps: steps between validations on the held-out questions, if there are any. -1 validates only before
+            the first step and after the last step.
     """
 
     lr: dict[str, float]
@@ -140,14 +147,14 @@ class Grpo:
 
 @dataclass
 class Generation:
-    """How ``evaluate`` and ``generate`` answer.
+    """The settings of generation, for ``evaluate`` and ``generate``.
 
     Attributes:
-        max_new_tokens: text ids of an answer; latents come on top.
+        max_new_tokens: maximum number of text ids in an answer; latents do not count.
         temperature, top_k, top_p: see :class:`memgen.base.sampling.SamplingSettings`.
-        batch_size: answers that are generated together.
-        state: a safetensors file of what the model keeps between turns, for methods that keep any. It is read before
-            the first answer, and ``generate`` writes it after the last.
+        batch_size: number of answers that are generated together.
+        state: path of a safetensors file with the model's state between turns, for methods that keep state. It is read
+            before the first answer. ``generate`` also writes it after the last answer.
     """
 
     max_new_tokens: int = 512
@@ -160,19 +167,19 @@ class Generation:
 
 @dataclass
 class Run:
-    """What is done.
+    """The run section.
 
     Attributes:
-        stage: the stage of the method that is trained, which says what is trainable; everything else is frozen.
+        stage: training stage of the method. It determines which components are trained; everything else is frozen.
         grpo: the settings of reinforcement learning.
-        mode: ``train``, ``evaluate`` or ``generate``.
-        method: how it is trained, ``sft`` or ``grpo``.
-        output_dir: folder of the run. A run that was stopped goes on when it is started again.
-        seed: of initial weights, held-out examples, data order, dropout and sampling.
+        mode: what the run does: ``train``, ``evaluate`` or ``generate``.
+        method: training method, ``sft`` or ``grpo``.
+        output_dir: folder of the run. A stopped run continues when it is started again with the same folder.
+        seed: random seed of initial weights, held-out examples, data order, dropout and sampling.
         device: ``cpu`` or ``cuda``.
         dtype: ``fp32`` or ``bf16``.
-        ranks: processes of the training, sharded by FSDP2.
-        threads: CPU threads of each.
+        ranks: number of training processes. FSDP2 shards the model over them.
+        threads: CPU threads per process.
         sft: the settings of supervised training.
         generation: the settings of generation.
     """
@@ -193,7 +200,7 @@ class Run:
 
 @dataclass
 class Settings:
-    """Everything a run is told. :func:`memgen.settings.new_settings` makes one with the defaults of a method."""
+    """All settings of a run. :func:`memgen.settings.new_settings` returns them with the defaults of a method."""
 
     model: ModelSettings
     dataset: Dataset
@@ -201,5 +208,5 @@ class Settings:
 
 
 def as_dict(settings: Settings) -> dict[str, Any]:
-    """Returns the settings as a JSON object."""
+    """Returns the settings as nested dictionaries that can be written as JSON."""
     return dataclasses.asdict(settings)

@@ -1,4 +1,7 @@
-"""What a model keeps between turns, on disk: a safetensors file beside the weights' checkpoint, never inside it."""
+"""Reads and writes the state that a model keeps between turns.
+
+The state is a safetensors file of its own. It is never part of a checkpoint of weights.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,13 @@ from memupdate.files import new_file
 
 
 def read_state(settings: Settings, model: PreTrainedModel) -> None:
-    """Gives a model the state of ``run.generation.state``. Without that setting, or before the file, it has none.
+    """Restores a model's state from the file ``run.generation.state``.
+
+    Does nothing if the setting is null or the file does not exist yet.
 
     Raises:
-        DataError: the file holds no tensors.
+        DataError: the file cannot be read as safetensors.
+        FieldError: the state does not belong to this model.
     """
     path = settings.run.generation.state
     if path is None or not Path(path).exists():
@@ -31,7 +37,10 @@ def read_state(settings: Settings, model: PreTrainedModel) -> None:
 
 
 def write_state(settings: Settings, model: PreTrainedModel) -> None:
-    """Writes a model's state to ``run.generation.state``, whole or not at all, where that is set."""
+    """Writes a model's state to the file ``run.generation.state``, atomically.
+
+    Does nothing if the setting is null.
+    """
     if settings.run.generation.state is None:
         return
     path = Path(settings.run.generation.state)

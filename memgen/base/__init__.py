@@ -1,4 +1,4 @@
-"""What latent methods are made from: decoder access, adapters and their files, caches, sampling, chat prompts.
+"""Building blocks of latent methods: decoder access, adapters and their files, caches, sampling, chat prompts.
 
-This room needs torch, transformers and peft. It imports no method, and neither Ray nor verl nor SGLang.
+This package needs torch, transformers and peft. It imports no method and does not import Ray, verl or SGLang.
 """

@@ -1,4 +1,4 @@
-"""Adapters on disk, as PEFT writes and reads them: ``adapter_config.json`` and ``adapter_model.safetensors``."""
+"""Adapters on disk in PEFT's format: ``adapter_config.json`` and ``adapter_model.safetensors``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from memgen.base.adapters import LoraSettings, adapted_layers
 from memupdate.errors import DataError, FieldError
 
-# PEFT's names for a causal LM whose decoder is ``model``.
+# PEFT's prefix of tensor names for a causal LM whose decoder is the attribute ``model``.
 PREFIX = "base_model.model.model."
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -23,14 +23,14 @@ CONFIG = "adapter_config.json"
 def save_adapter(
     folder: Path, decoder_tensors: Mapping[str, torch.Tensor], name: str, settings: LoraSettings, base: str | None
 ) -> None:
-    """Writes adapter ``name`` as a PEFT adapter of the causal LM that the decoder belongs to.
+    """Writes an adapter of a decoder as a PEFT adapter of the causal LM that the decoder belongs to.
 
     Args:
-        folder: where the two files go.
-        decoder_tensors: state dict of the decoder, with or without other tensors.
-        name: the adapter.
-        settings: its shape.
-        base: name of the base model, for PEFT's users.
+        folder: folder of the two files. It is created if it does not exist.
+        decoder_tensors: state dict of the decoder. Tensors of other adapters and base weights are ignored.
+        name: name of the adapter.
+        settings: shape of the adapter.
+        base: name of the base model, stored for users of PEFT; None if it is unknown.
     """
     tensors = {}
     for key, tensor in decoder_tensors.items():
@@ -52,11 +52,14 @@ def save_adapter(
 
 
 def load_adapter(folder: Path, decoder: nn.Module, name: str) -> None:
-    """Reads a PEFT adapter into adapter ``name`` of ``decoder``; every tensor must be there, and no other.
+    """Loads a PEFT adapter into the adapter ``name`` of ``decoder``.
+
+    The file must hold exactly the tensors of that adapter.
 
     Raises:
         DataError: a file is missing.
-        FieldError: a tensor is missing, extra, or of another shape; or rank, alpha or targets differ from the model's.
+        FieldError: a tensor is missing, extra or of another shape, or rank, alpha or target modules differ from the
+            model's.
     """
     for file in (CONFIG, WEIGHTS):
         if not (folder / file).is_file():
@@ -77,10 +80,15 @@ def load_adapter(folder: Path, decoder: nn.Module, name: str) -> None:
 
 
 def check_keys(where: str, missing: set[str], extra: set[str]) -> None:
-    """Refuses a checkpoint whose tensors are not the model's.
+    """Checks that a checkpoint holds exactly the tensors of the model.
+
+    Args:
+        where: the checkpoint, for the error message.
+        missing: names of tensors that the checkpoint lacks.
+        extra: names of tensors that the model does not have.
 
     Raises:
-        FieldError: a name too few or too many.
+        FieldError: a tensor is missing or extra.
     """
     if missing:
         raise FieldError(where, f"without {sorted(missing)[:5]}", f"every tensor of the model; {len(missing)} missing")

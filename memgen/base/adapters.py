@@ -1,7 +1,8 @@
-"""Low-rank adapters inside a base model that keeps its parameter names, chosen per token.
+"""LoRA adapters in a base model that can be applied to single tokens. The base model's parameter names do not change.
 
-PEFT switches adapters per module and knows no tokens; a weave needs LoRA on the latents' rows only, and one packed pass
-serves the reasoner, the weaver and the trigger together. The files are PEFT's: see :mod:`memgen.base.adapter_files`.
+PEFT applies an adapter to all tokens of a batch. MemGen needs LoRA only on the positions of the weaver's queries, and
+one packed pass computes positions of the reasoner, the weaver and the trigger together. The files have PEFT's format,
+see :mod:`memgen.base.adapter_files`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from memupdate.errors import FieldError
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """Shape of an adapter: rank, alpha (the update is scaled by alpha / rank), dropout, and the layers it sits in."""
+    """The shape of a LoRA adapter.
+
+    Attributes:
+        rank: rank of the update, at least 1.
+        alpha: the update is scaled by alpha / rank.
+        dropout: dropout probability on the adapter's input, in [0, 1).
+        target_modules: names of the linear layers that get the adapter.
+    """
 
     rank: int = 16
     alpha: float = 32.0
@@ -36,22 +44,30 @@ class LoraSettings:
 
 
 class AdapterUse(NamedTuple):
-    """An adapter in use, on some tokens: indices into the flattened leading dimensions of a layer's input, or all."""
+    """An adapter that is applied to some tokens.
+
+    Attributes:
+        name: name of the adapter.
+        tokens: indices of the tokens, into the flattened leading dimensions of a layer's input. None means all tokens.
+    """
 
     name: str
     tokens: torch.Tensor | None = None
 
 
 class ActiveAdapters:
-    """Which adapters the layers of one base model apply. Set it inside a checkpointed function, so that the recompute
-    sees the same."""
+    """The adapters that the layers of one base model currently apply.
+
+    With gradient checkpointing, call :meth:`use` inside the checkpointed function. Then the recompute applies the same
+    adapters.
+    """
 
     def __init__(self) -> None:
         self.uses: tuple[AdapterUse, ...] = ()
 
     @contextmanager
     def use(self, uses: Sequence[AdapterUse]) -> Iterator[None]:
-        """Applies ``uses`` inside the ``with`` block, and nothing else."""
+        """Applies exactly ``uses`` inside the ``with`` block."""
         before, self.uses = self.uses, tuple(uses)
         try:
             yield
@@ -67,14 +83,14 @@ class LoraLinear(nn.Linear):
 
     @classmethod
     def wrap(cls, linear: nn.Linear, active: ActiveAdapters) -> LoraLinear:
-        """Makes ``linear`` one of these in place; its parameters keep their names and values."""
+        """Turns ``linear`` into a :class:`LoraLinear` in place. Its parameters keep their names and values."""
         linear.__class__ = cls
         assert isinstance(linear, cls)
         linear.active, linear.settings = active, {}
         return linear
 
     def add(self, name: str, settings: LoraSettings) -> None:
-        """Adds an adapter that changes nothing yet (B is 0)."""
+        """Adds an adapter. It has no effect yet, because its matrix B is zero."""
         self.settings[name] = settings
         down = torch.empty(settings.rank, self.in_features, dtype=self.weight.dtype, device=self.weight.device)
         up = torch.empty(self.out_features, settings.rank, dtype=self.weight.dtype, device=self.weight.device)
@@ -83,17 +99,17 @@ class LoraLinear(nn.Linear):
         self.reset(name)
 
     def reset(self, name: str) -> None:
-        """Starts an adapter anew, as PEFT does: A uniform as a linear layer's weight, B zero."""
+        """Initialises an adapter as PEFT does: A uniformly like the weight of a linear layer, B with zeros."""
         down, up = self.matrices(name)
         nn.init.kaiming_uniform_(down, a=5**0.5)
         nn.init.zeros_(up)
 
     def matrices(self, name: str) -> tuple[nn.Parameter, nn.Parameter]:
-        """Returns A (rank, in) and B (out, rank) of an adapter."""
+        """Returns the matrices A (rank, in) and B (out, rank) of an adapter."""
         return getattr(self, f"lora_A_{name}"), getattr(self, f"lora_B_{name}")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps ``x`` (..., in) to (..., out), with the adapters in use on their tokens."""
+        """Maps ``x`` (..., in) to (..., out) and applies each active adapter to its tokens."""
         y = F.linear(x, self.weight, self.bias)
         for name, tokens in self.active.uses:
             if name not in self.settings:
@@ -114,7 +130,7 @@ class LoraLinear(nn.Linear):
 
 
 def active_adapters(decoder: nn.Module) -> ActiveAdapters:
-    """Returns the decoder's switch, which is made the first time."""
+    """Returns the :class:`ActiveAdapters` of a decoder. The first call creates it."""
     if not hasattr(decoder, "active_adapters_of_memgen"):
         decoder.active_adapters_of_memgen = ActiveAdapters()  # type: ignore[assignment]  # not a module
     active = decoder.active_adapters_of_memgen
@@ -123,10 +139,10 @@ def active_adapters(decoder: nn.Module) -> ActiveAdapters:
 
 
 def add_adapter(decoder: nn.Module, name: str, settings: LoraSettings) -> None:
-    """Adds adapter ``name`` to every linear layer of ``decoder`` that ``settings.target_modules`` names.
+    """Adds an adapter to every linear layer of ``decoder`` whose name is in ``settings.target_modules``.
 
     Raises:
-        FieldError: a target that is no linear layer of the decoder.
+        FieldError: no linear layer of the decoder has the name of a target, or there are no targets.
     """
     active = active_adapters(decoder)
     found: set[str] = set()
@@ -143,7 +159,7 @@ def add_adapter(decoder: nn.Module, name: str, settings: LoraSettings) -> None:
 
 
 def adapted_layers(decoder: nn.Module, name: str) -> dict[str, LoraLinear]:
-    """Returns path → layer, for every layer that holds adapter ``name``."""
+    """Returns the layers that have the adapter ``name``, by their module path."""
     return {
         path: module
         for path, module in decoder.named_modules()
@@ -152,5 +168,5 @@ def adapted_layers(decoder: nn.Module, name: str) -> dict[str, LoraLinear]:
 
 
 def is_adapter_key(key: str) -> bool:
-    """Returns whether a state dict's key is an adapter's."""
+    """Returns whether a key of a state dict belongs to an adapter."""
     return ".lora_A_" in key or ".lora_B_" in key

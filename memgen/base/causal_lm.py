@@ -1,4 +1,4 @@
-"""Reading the causal LM that a latent method works on."""
+"""Loads the base model of a latent method."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from memupdate.errors import FieldError
 
 
 def read_causal_lm(field: str, path: str) -> PreTrainedModel:
-    """Reads a causal LM in fp32.
+    """Loads a causal LM in fp32.
 
     Args:
-        field: the setting that names it, for the error message.
+        field: name of the setting that holds ``path``, for the error message.
         path: Hugging Face folder or name.
 
     Raises:
-        FieldError: no causal LM can be read there.
+        FieldError: no causal LM can be loaded from ``path``.
     """
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Chat messages as token ids: prompts, and the turns of a conversation, as a tokenizer's chat template writes them."""
+"""Converts chat messages to token ids with the tokenizer's chat template: prompts and the turns of a conversation."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, NamedTuple
 from memupdate.errors import DataError, FieldError
 
 if TYPE_CHECKING:
-    # Importing it takes seconds, and a wrong setting is reported before that.
+    # Not imported at run time: the import takes seconds, and wrong settings are reported without it.
     from transformers import PreTrainedTokenizerBase
 
-# ``role`` and ``content``.
+# A chat message with the keys ``role`` and ``content``.
 Message = Mapping[str, str]
 
 
 class Turn(NamedTuple):
-    """One turn of the assistant: ids of the prompt before it, ids of the response, and its number, 0-based."""
+    """One assistant turn.
+
+    Attributes:
+        prompt: ids of everything before the response.
+        response: ids of the response, up to and including ``eos_token``.
+        number: index of the turn among the assistant turns of the conversation, 0-based.
+    """
 
     prompt: tuple[int, ...]
     response: tuple[int, ...]
@@ -24,10 +30,10 @@ class Turn(NamedTuple):
 
 
 def generation_prefix(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Returns the text by which a tokenizer's chat template opens a turn of the assistant.
+    """Returns the text with which a tokenizer's chat template opens an assistant turn.
 
     Raises:
-        FieldError: the tokenizer has no chat template, or the template opens no turn.
+        FieldError: the tokenizer has no chat template, or the template has no generation prompt.
     """
     if tokenizer.chat_template is None:
         raise FieldError("model.reasoner", tokenizer.name_or_path, "a model whose tokenizer has a chat template")
@@ -41,20 +47,21 @@ def generation_prefix(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
-    """Returns the ids of a prompt that ends where the assistant's turn begins."""
+    """Returns the ids of a prompt. It ends with the generation prompt, where the assistant's response begins."""
     return _encode(tokenizer, _written(tokenizer, messages, opens_turn=True))
 
 
 def turns_of(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, place: str) -> list[Turn]:
-    """Returns the assistant's turns of a conversation. Each turn's prompt is the text before it.
+    """Returns the assistant turns of a conversation. The prompt of a turn is the whole text before it.
 
     Args:
         messages: the conversation.
         tokenizer: a tokenizer with a chat template.
-        place: where the conversation stands, for error messages.
+        place: file and line of the conversation, for error messages.
 
     Raises:
-        DataError: the chat template does not keep the text of a turn, or does not end a turn with ``eos_token``.
+        DataError: the chat template writes the prompt differently when the reply follows, or it does not end a turn
+            with ``eos_token``.
     """
     found: list[Turn] = []
     for index, message in enumerate(messages):

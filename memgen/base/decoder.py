@@ -1,7 +1,7 @@
-"""Runs the decoder layers of a Hugging Face causal LM over embeddings, by a loop of our own.
+"""Runs the decoder layers of a Hugging Face causal LM over input embeddings.
 
-Hugging Face's own loop drops the cache when it checkpoints, and takes one set of positions and masks for a batch. The
-layers, their weights and their names are Hugging Face's.
+Hugging Face's own loop drops the cache with gradient checkpointing, so this module has its own loop. The layers, their
+weights and their names are Hugging Face's.
 
 Shapes: B rows, Q new positions, P past positions, D hidden size.
 """
@@ -19,25 +19,31 @@ from transformers import PreTrainedConfig
 from memgen.base.adapters import AdapterUse, active_adapters
 from memupdate.errors import FieldError
 
-# Their layers share one interface: hidden states, rotary embeddings, an explicit mask, a cache. SmolLM and SmolLM2 are
-# "llama".
+# The layers of these architectures share one interface: hidden states, rotary embeddings, an explicit mask and a cache.
+# SmolLM and SmolLM2 have the type "llama".
 SUPPORTED = ("llama", "qwen2", "qwen3", "smollm3")
-# Rotary embeddings that depend on the length of the sequence would not be the same in a cache.
+# Types of rotary embeddings that do not depend on the sequence length. With other types, cached keys would become wrong
+# as the sequence grows.
 STEADY_ROPE = ("default", "linear", "llama3", "yarn")
 
-# A Hugging Face decoder (a causal LM's ``model``): a module with ``layers``, ``norm``, ``rotary_emb``, ``embed_tokens``
-# and ``config``, of a class that depends on the architecture.
+# A Hugging Face decoder (the attribute ``model`` of a causal LM): a module with ``layers``, ``norm``, ``rotary_emb``,
+# ``embed_tokens`` and ``config``. Its class depends on the architecture.
 Decoder = Any
 
-# Keys and values of each layer, (B, heads, P, head size).
+# Keys and values of each layer, each of shape (B, key heads, P, head size).
 KeyValues = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 def check_supported(config: PreTrainedConfig, field: str) -> None:
-    """Refuses a base model that the loop does not cover.
+    """Checks that :func:`run_decoder` supports a base model.
+
+    Args:
+        config: config of the base model.
+        field: name of the config, for error messages.
 
     Raises:
-        FieldError: another architecture, sliding-window layers, or rotary embeddings that vary with the length.
+        FieldError: the architecture is not supported, a layer has sliding-window attention, or the rotary embeddings
+            depend on the sequence length.
     """
     if config.model_type not in SUPPORTED:
         raise FieldError(f"{field}.model_type", config.model_type, ", ".join(SUPPORTED))
@@ -49,7 +55,7 @@ def check_supported(config: PreTrainedConfig, field: str) -> None:
 
 
 class _LayerCache:
-    """What a layer sees as its cache: past keys and values, never changed, and the new ones that it adds."""
+    """The cache that one layer sees. It never changes the past keys and values, and it stores the new ones."""
 
     def __init__(self, past: tuple[torch.Tensor, torch.Tensor] | None) -> None:
         self.past = past
@@ -76,11 +82,12 @@ def run_decoder(
     Args:
         decoder: the decoder of a Hugging Face causal LM (its ``model``).
         x_BQD: input embeddings of the new positions.
-        position_BQ: their position ids.
-        mask_B1QK: True where a query may see a key, over past and new keys; None is plain causal without a past.
-        past: keys and values before them; not changed.
-        adapters: adapters in use.
-        checkpointing: recompute each layer in the backward pass.
+        position_BQ: position ids of the new positions.
+        mask_B1QK: attention mask over past and new keys, K = P + Q. True lets a query attend to a key. None means
+            causal attention and is allowed only without a past.
+        past: keys and values of the past positions, or None. They are not changed.
+        adapters: the adapters to apply.
+        checkpointing: whether to recompute each layer in the backward pass.
 
     Returns:
         Last hidden states (B, Q, D), and the keys and values of the new positions.
@@ -89,7 +96,7 @@ def run_decoder(
     rotary = decoder.rotary_emb(x_BQD, position_BQ)
     new: KeyValues = []
     for index, layer in enumerate(decoder.layers):
-        # Everything that a recompute needs is an argument or is set inside: no state outlives the call.
+        # A recompute must see the same values, so everything is an argument or is set inside this function.
         def one_layer(
             x: torch.Tensor, layer: nn.Module = layer, cache_past: Any = past[index] if past else None
         ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -114,7 +121,10 @@ def run_decoder(
 
 
 def append_first(past: KeyValues | None, new: KeyValues, keep: int) -> KeyValues:
-    """Returns ``past`` and behind it the first ``keep`` new positions; the rest (queries of a weave) is dropped."""
+    """Appends the first ``keep`` new positions to ``past`` and returns the result.
+
+    The other new positions are dropped: they are the weaver's queries.
+    """
     kept = [(keys[:, :, :keep], values[:, :, :keep]) for keys, values in new]
     if past is None:
         return kept
@@ -125,13 +135,13 @@ def append_first(past: KeyValues | None, new: KeyValues, keep: int) -> KeyValues
 
 
 def causal_mask(valid_BK: torch.Tensor, queries: int) -> torch.Tensor:
-    """Returns a mask (B, 1, Q, K) in which a query sees the valid keys up to itself.
+    """Returns a mask (B, 1, Q, K) in which each query sees itself and the valid keys before it.
 
-    An invalid query sees itself alone, so that its state is finite.
+    An invalid query also sees itself, so that its hidden state is finite.
 
     Args:
-        valid_BK: real items, past and new; the last ``queries`` of them are the new ones.
-        queries: Q.
+        valid_BK: True for real items, past and new. The last ``queries`` columns are the new items.
+        queries: number of new items, Q.
     """
     keys = valid_BK.shape[1]
     column_K = torch.arange(keys, device=valid_BK.device)

@@ -1,11 +1,12 @@
-"""Generation's passes through a base model: spans of different rows and roles side by side in one sequence, no padding.
+"""Packed forward passes for generation: spans of different rows and roles form one sequence without padding.
 
-A span is a run of new positions of one row in one lane. A lane is a cache of its own: the reasoner's stream, the
-weaver's projections of it, the trigger's text. Roles that share a base model share its passes, so its weights are read
-once for all of them. A cache slot is a position id: queries of a weave are written behind the stream's end and simply
-overwritten by what comes next, so caches only ever grow by what stays.
+A span is a run of new positions of one row in one lane. A lane is a separate cache: one for the reasoner's stream, one
+for the weaver's projection of the stream, one for the trigger's text. Roles that share a base model share its passes,
+so its weights are read only once per pass. The slot of a position in the cache is its position id. The weaver's queries
+are written after the end of the stream, and the next items of the stream overwrite them.
 
-Shapes: N new positions of all spans, R rows, D hidden size, G query heads per key head, C slots.
+Shapes: N new positions of all spans, Q new positions of one span, R rows, S spans of one position, D hidden size, H key
+heads, G query heads per key head, E head size, C cache slots.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ ATTENTION = "memgen"
 
 @dataclass
 class Span:
-    """New positions of one row.
+    """A run of new positions of one row in one lane.
 
     Attributes:
-        lane: which cache.
-        row: the row's place in the cache.
-        start: position of the first one.
-        x_ND: their input embeddings.
-        adapter: adapter in use on them, or None.
+        lane: index of the lane.
+        row: index of the row in the cache.
+        start: position id of the first new position.
+        x_ND: input embeddings of the new positions.
+        adapter: name of the adapter to apply, or None.
     """
 
     lane: int
@@ -46,16 +47,16 @@ class Span:
 
 
 class PackedDecoder:
-    """A decoder and its caches for a batch of rows."""
+    """A decoder with its caches for a batch of rows."""
 
     def __init__(self, decoder: Decoder, lanes: int, rows: int, capacity: int) -> None:
-        """Reserves caches.
+        """Sets the shape of the caches. Their memory is allocated in the first pass.
 
         Args:
             decoder: the decoder of a Hugging Face causal LM.
-            lanes: caches per row.
-            rows: rows of the batch.
-            capacity: the most positions that a row's lane will hold.
+            lanes: number of lanes.
+            rows: number of rows in the batch.
+            capacity: maximum number of positions in one lane of one row.
         """
         self.decoder = decoder
         self.shape = (lanes, rows, capacity)
@@ -63,10 +64,10 @@ class PackedDecoder:
         self.values: list[torch.Tensor] = []
 
     def run(self, spans: Sequence[Span]) -> list[torch.Tensor]:
-        """Runs one pass over all spans. Their keys and values are in the cache afterwards.
+        """Runs one pass over all spans and writes their keys and values to the caches.
 
         Returns:
-            Last hidden states of each span, (its length, D).
+            For each span, its last hidden states (length of the span, D).
         """
         lengths = [len(span.x_ND) for span in spans]
         x_ND = torch.cat([span.x_ND for span in spans])
@@ -85,12 +86,16 @@ class PackedDecoder:
         return list(self.decoder.norm(x_1ND)[0].split(lengths))
 
     def move(self, source: int, target: int) -> None:
-        """Copies a row's caches to another row's place."""
+        """Copies the caches of row ``source`` to row ``target``."""
         for cache in (*self.keys, *self.values):
             cache[:, target] = cache[:, source]
 
     def layer_cache(self, layer: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of a layer, (lanes, rows, key heads, C, head size); made at first use."""
+        """Returns the cached keys and values of a layer, each (lanes, rows, key heads, C, head size).
+
+        The first call for a layer allocates them with the dtype, device and head sizes of ``like``, which has shape
+        (1, key heads, N, head size).
+        """
         if layer == len(self.keys):
             lanes, rows, capacity = self.shape
             shape = (lanes, rows, like.shape[1], capacity, like.shape[3])
@@ -101,7 +106,17 @@ class PackedDecoder:
 
 @dataclass
 class _Singles:
-    """Spans of one position in one lane: one attention call for all of them, over the lane's first rows."""
+    """The spans of length 1 in one lane. One attention call over the first rows of the lane serves all of them.
+
+    Attributes:
+        lane: index of the lane.
+        rows: number of rows in the attention call: the largest row index plus one.
+        row_S: row of each span.
+        token_S: index of each span's position in the packed sequence.
+        dense: whether the spans are exactly the rows 0 to ``rows`` - 1, in order.
+        end: number of cache slots in the attention call.
+        mask_R11C: attention mask, or None if every row sees all of these slots.
+    """
 
     lane: int
     rows: int
@@ -114,7 +129,16 @@ class _Singles:
 
 @dataclass
 class _Run:
-    """A longer span: an attention call of its own."""
+    """A span of two or more positions. It has its own attention call.
+
+    Attributes:
+        lane: index of the lane.
+        row: index of the row.
+        offset: index of the span's first position in the packed sequence.
+        length: number of positions.
+        end: number of cache slots in the attention call.
+        mask_QC: attention mask, or None if the span starts at position 0 and plain causal attention is right.
+    """
 
     lane: int
     row: int
@@ -125,7 +149,7 @@ class _Run:
 
 
 class _Layout:
-    """Where each new position goes and what it sees: the same for every layer of a pass."""
+    """The cache slots and attention calls of the new positions. They are the same for every layer of a pass."""
 
     def __init__(
         self, owner: PackedDecoder, spans: Sequence[Span], lengths: Sequence[int], device: torch.device
@@ -171,7 +195,7 @@ class _Layout:
         count, end = max(rows) + 1, max(starts) + 1
         mask_R11C = None
         if min(starts) + 1 != end or len(rows) != count:
-            # A row without a new position attends to its first slot; nobody reads the result.
+            # A row without a new position attends to its first slot. The result is not used.
             last_R = torch.zeros(count, dtype=torch.long)
             last_R[rows] = torch.tensor(starts)
             mask_R11C = (torch.arange(end) <= last_R[:, None])[:, None, None].to(device)
@@ -196,10 +220,17 @@ class _Layout:
     def attend(
         self, layer: int, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scaling: float | None
     ) -> torch.Tensor:
-        """Writes the new keys and values and attends; all arguments are (1, heads, N, head size).
+        """Writes the new keys and values to the cache and computes attention.
+
+        Args:
+            layer: index of the layer.
+            query: queries (1, query heads, N, head size).
+            keys: new keys (1, key heads, N, head size).
+            values: new values (1, key heads, N, head size).
+            scaling: factor of the attention scores; None means 1 / sqrt(head size).
 
         Returns:
-            (1, N, heads, head size).
+            Attention output (1, N, query heads, head size).
         """
         cache_K, cache_V = self.owner.layer_cache(layer, keys)
         cache_K[self.lane_N, self.row_N, :, self.position_N] = keys[0].transpose(0, 1)
@@ -208,7 +239,7 @@ class _Layout:
         groups = query.shape[1] // key_heads
         out_NHE = query.new_empty(query.shape[2], query.shape[1], head_size)
         for single in self.singles:
-            # The G query heads of a key head stand side by side as queries, so keys need not be repeated.
+            # The G query heads of a key head are treated as G queries, so keys need not be repeated.
             q_SHGE = query[0].transpose(0, 1)[single.token_S].view(-1, key_heads, groups, head_size)
             q_RHGE = q_SHGE
             if not single.dense:
@@ -250,7 +281,7 @@ def _attention(
     packed: _Layout | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Packed attention in a packed pass, else PyTorch's scaled dot-product attention as in Hugging Face."""
+    """Computes packed attention in a packed pass, and Hugging Face's scaled dot-product attention otherwise."""
     if packed is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     return packed.attend(int(module.layer_idx), query, key, value, kwargs["scaling"]), None

@@ -1,6 +1,6 @@
-"""Prompts: which may be generated from, where they end and which turn they open; and packed batches as padded ones.
+"""Checks prompts, finds where they end and which turn they open, and unpacks packed batches.
 
-Shapes: B rows, L columns.
+Shapes: B rows, L columns, N items of a packed sequence.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from memupdate.errors import FieldError
 def check_prompts(
     prompts: Sequence[Sequence[int]], max_new_tokens: int, config: PreTrainedConfig, latents: int = 0
 ) -> None:
-    """Refuses what cannot be generated from.
+    """Checks that a response to every prompt can be generated.
 
     Args:
         prompts: ids of each prompt.
-        max_new_tokens: text ids of a response.
-        config: the model's; its ``vocab_size`` and ``max_position_embeddings`` are read.
-        latents: ids that a response may hold beside its text.
+        max_new_tokens: maximum number of text ids in a response.
+        config: the model's config. Its ``vocab_size`` and ``max_position_embeddings`` are used.
+        latents: maximum number of latents in a response.
 
     Raises:
-        FieldError: no prompts, an empty one, an id beyond the vocabulary, no room in the context, or
-            ``max_new_tokens`` below 1.
+        FieldError: there are no prompts, a prompt is empty, it holds an id outside the vocabulary, the response does
+            not fit into the context, or ``max_new_tokens`` is below 1.
     """
     if max_new_tokens < 1:
         raise FieldError("max_new_tokens", max_new_tokens, "an integer of at least 1")
@@ -48,7 +48,10 @@ def check_prompts(
 
 
 def turn_of(prompt: Sequence[int], prefix: Sequence[int]) -> int:
-    """Returns the turn that a prompt opens, 0-based: how often the generation prefix occurs before its last place."""
+    """Returns the 0-based index of the assistant turn that a prompt opens.
+
+    It is the number of occurrences of the generation prefix, minus one, and at least 0. Without a prefix it is 0.
+    """
     width = len(prefix)
     if not width:
         return 0
@@ -60,16 +63,16 @@ def turn_of(prompt: Sequence[int], prefix: Sequence[int]) -> int:
 def find_prompts(
     ids_BL: torch.Tensor, mask_BL: torch.Tensor, prefix: Sequence[int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Finds prompt lengths and turns by the generation prefix.
+    """Finds prompt lengths and turns from the generation prefix.
 
     Args:
-        ids_BL: streams.
+        ids_BL: ids of the streams.
         mask_BL: True for real items.
-        prefix: the ids that open an assistant's turn; the last occurrence ends the prompt.
+        prefix: the ids that open an assistant turn. Their last occurrence ends the prompt.
 
     Returns:
-        Prompt lengths (B,) in real items, and turns (B,). A row without the prefix is all prompt: its length is more
-        than the row has, so that nothing is asked in it.
+        Prompt lengths (B,), counted in real items, and 0-based turns (B,). For a row without the prefix, the length is
+        one more than the row's number of items. Then the trigger is asked nowhere in the row.
     """
     width, columns = len(prefix), ids_BL.shape[1]
     if columns < width:
@@ -85,13 +88,17 @@ def find_prompts(
 
 
 def unpack(ids_1N: torch.Tensor, position_1N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Splits a packed sequence, whose positions start again at 0 with every row, into padded rows.
+    """Splits a packed sequence into padded rows. A new row starts at every position 0.
+
+    Args:
+        ids_1N: ids of the packed sequence.
+        position_1N: position ids, which start again at 0 in every row.
 
     Returns:
-        Ids (B, L), padded on the right with 0, and their mask (B, L); ``ids[mask]`` is the packed order.
+        Ids (B, L), padded on the right with 0, and their mask (B, L). ``ids[mask]`` is the packed sequence again.
 
     Raises:
-        FieldError: the positions do not start at 0.
+        FieldError: the first position is not 0.
     """
     starts = (position_1N[0] == 0).nonzero().squeeze(1).tolist()
     if not starts or starts[0] != 0:

@@ -1,6 +1,6 @@
-"""Drawing the next id of each row. Every row has a random state of its own, so its tokens do not depend on the batch.
+"""Samples the next id of each row. Every row has its own random state, so its ids do not depend on the batch.
 
-Shapes: R rows, V vocabulary.
+Shapes: R rows, V vocabulary size.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import torch
 from memupdate.errors import FieldError
 from memupdate.inverse_cdf import inverse_cdf
 
-# A logit that nothing draws: exp(MASKED / T) is 0 for every T ≤ 90 in fp32. Minus infinity would make NaN in entropy
-# (0 · inf), and larger values overflow in half precision.
+# Logit of an id that is never sampled: exp(MASKED / T) is 0 in fp32 for every T ≤ 90. Minus infinity would make the
+# entropy NaN (0 · inf), and a much larger magnitude would overflow in half precision.
 MASKED = -1.0e4
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How ids are drawn.
+    """How ids are sampled.
 
     Attributes:
-        temperature: 0 is greedy.
-        top_k: keep the k most likely ids; 0 keeps all.
-        top_p: keep the most likely ids that together reach this probability; 1 keeps all.
+        temperature: sampling temperature, at least 0. 0 means greedy decoding.
+        top_k: only the k most likely ids are kept; 0 keeps all.
+        top_p: only the most likely ids that together reach this probability are kept, in (0, 1]; 1 keeps all.
     """
 
     temperature: float = 1.0
@@ -42,17 +42,17 @@ class SamplingSettings:
 
     @property
     def filters(self) -> bool:
-        """Whether a filter is set that can change what is drawn."""
+        """Whether top-k or top-p can change the sampled ids. It is False in greedy decoding."""
         return self.temperature > 0 and (self.top_k > 0 or self.top_p < 1)
 
 
 def at_least_fp32(logits: torch.Tensor) -> torch.Tensor:
-    """Returns half precision as fp32, and anything wider as it is."""
+    """Returns half-precision logits in fp32, and logits of a wider dtype unchanged."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def filtered(logits_RV: torch.Tensor, settings: SamplingSettings) -> torch.Tensor:
-    """Returns a copy of the logits in which everything that top-k and top-p leave out is ``MASKED``."""
+    """Returns a copy of the logits in which the ids removed by top-k and top-p have the value ``MASKED``."""
     sorted_RV, order_RV = logits_RV.sort(-1, descending=True)
     probability_RV = torch.softmax(sorted_RV / settings.temperature, -1)
     dropped_RV = probability_RV.cumsum(-1) - probability_RV >= settings.top_p
@@ -62,11 +62,11 @@ def filtered(logits_RV: torch.Tensor, settings: SamplingSettings) -> torch.Tenso
 
 
 def draw(logits_RV: torch.Tensor, generators: Sequence[torch.Generator]) -> torch.Tensor:
-    """Draws one id for each row.
+    """Samples one id for each row.
 
     Args:
         logits_RV: logits, already divided by the temperature.
-        generators: the rows' random states, on the CPU. Each of them advances by one number.
+        generators: random state of each row, on the CPU. One number is drawn from each of them.
 
     Returns:
         Ids (R,).

@@ -1,4 +1,4 @@
-"""How a client talks to a rollout server: one request, and its answer. The client brings its own way of sending."""
+"""The interface between a client and a rollout server: a function that sends one request, and the server's answer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ServerAnswer:
-    """What a server returns for one request.
+    """A server's answer to one request.
 
     Attributes:
-        token_ids: the generated ids, the stop id included.
-        log_probs: their log-probs.
-        cached_tokens: ids of the prompt that came from the server's cache.
+        token_ids: the generated ids, including the stop id.
+        log_probs: log-prob of each generated id.
+        cached_tokens: number of prompt ids that the server read from its cache.
         stopped: whether the request ended at a stop id.
     """
 
@@ -24,5 +24,6 @@ class ServerAnswer:
     stopped: bool
 
 
-# Sends ids, sampling parameters (a JSON object) and the position from which log-probs are wanted.
+# A function that sends a request: the ids, the sampling parameters (a JSON object), and the position of the first id
+# whose log-prob is wanted (-1 for the generated ids only).
 Send = Callable[[list[int], dict[str, Any], int], Awaitable[ServerAnswer]]

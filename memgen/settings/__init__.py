@@ -1,4 +1,4 @@
-"""The settings of a run: the defaults of a method, a YAML file with overrides, and checks of all of it."""
+"""Reads the settings of a run from a YAML file and overrides, fills in a method's defaults, and checks them."""
 
 from memgen.sections import Settings, as_dict
 from memgen.settings.defaults import new_settings

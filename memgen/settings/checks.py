@@ -1,4 +1,4 @@
-"""Which settings are allowed, one by one and together."""
+"""Checks settings, one by one and in combination."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHOICES = {
     "run.sft.lr_scheduler_type": ("cosine", "constant"),
     "run.grpo.loss_type": ("grpo", "bnpo", "dr_grpo"),
 }
-# What has no default, by run.mode.
+# Required settings without a default, for each run.mode.
 NEEDED = {
     "train": ("dataset.train_file", "run.output_dir"),
     "evaluate": ("dataset.test_file", "run.output_dir"),
@@ -41,10 +41,10 @@ ABOVE_ZERO = ("run.sft.lr", "run.grpo.clip", "run.grpo.temperature")
 
 
 def check(settings: Settings) -> None:
-    """Checks single values, and what they say together.
+    """Checks every value and the combinations of values.
 
     Raises:
-        FieldError: the first value that is not allowed.
+        FieldError: a value is not allowed. The error reports the first such value.
     """
     method = method_of(settings.model.method)
     _check_values(settings)
@@ -91,7 +91,7 @@ def _check_needed(settings: Settings) -> None:
 
 
 def _check_groups(run: Run) -> None:
-    """Checks the groups of answers whose mean reward is a baseline."""
+    """Checks the group size and the batch size of reinforcement learning."""
     grpo = run.grpo
     if grpo.group_size < 2:
         raise FieldError("run.grpo.group_size", grpo.group_size, "2 or more: a group of one has no baseline")

@@ -1,4 +1,4 @@
-"""The settings of a method with its defaults."""
+"""The default settings of a method."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ LEARNING_RATE = 1e-5
 
 
 def new_settings(method: str = METHOD) -> Settings:
-    """Returns the settings of a method with their defaults.
+    """Returns the default settings of a method.
 
     Raises:
-        FieldError: no method has that name.
+        FieldError: no method has this name.
     """
     found = method_of(method)
     return Settings(

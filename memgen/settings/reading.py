@@ -1,4 +1,4 @@
-"""Reading settings: a YAML file of ``configs/latent_memory/`` and overrides. An unknown key is an error."""
+"""Reads settings from a YAML file (see ``configs/latent_memory/``) and overrides. An unknown key is an error."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from memupdate.errors import DataError, FieldError
 
 
 def read_settings(path: Path, options: Sequence[str] = ()) -> Settings:
-    """Reads a file and applies overrides to it.
+    """Reads a file of settings, applies overrides and checks the result.
 
     Args:
         path: a YAML file with the sections ``model``, ``dataset`` and ``run``.
-        options: words ``k v`` or ``k=v``, in any mixture; values are YAML.
+        options: overrides as words, either ``k v`` or ``k=v``. Both forms may be mixed. Values are YAML.
 
     Raises:
-        DataError: there is no such file, or it is no YAML.
-        FieldError: a key is unknown or missing, or a value has another type or is not allowed.
+        DataError: the file cannot be read, is not YAML, or does not hold sections.
+        FieldError: a key is unknown, a required value is missing, or a value has the wrong type or is not allowed.
     """
     try:
         given = yaml.safe_load(path.read_text())
@@ -53,10 +53,13 @@ def read_settings(path: Path, options: Sequence[str] = ()) -> Settings:
 
 
 def parse_options(words: Sequence[str]) -> list[tuple[str, Any]]:
-    """Returns overrides from words ``k v`` and ``k=v``.
+    """Parses overrides and returns them as pairs of dotted key and value.
+
+    Args:
+        words: ``k v`` (two words) or ``k=v`` (one word), in any mixture. Values are YAML.
 
     Raises:
-        FieldError: a key has no value, or its value is no YAML.
+        FieldError: a key has no value, or a value is not valid YAML.
     """
     found: list[tuple[str, Any]] = []
     rest = iter(words)
@@ -75,7 +78,7 @@ def parse_options(words: Sequence[str]) -> list[tuple[str, Any]]:
 
 
 def _nested(key: str, value: object) -> dict[str, Any]:
-    """``{"a": {"b": value}}`` of ``a.b``."""
+    """Returns nested dictionaries for a dotted key: ``a.b`` gives ``{"a": {"b": value}}``."""
     nested: Any = value
     for part in reversed(key.split(".")):
         nested = {part: nested}
@@ -84,7 +87,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
 
 
 def _method_of(layers: Sequence[Mapping[str, Any]]) -> str:
-    """The method that the last layer which says one says; the sections follow from it."""
+    """Returns the name of the method. The last layer that sets ``model.method`` wins."""
     name: object = METHOD
     for layer in layers:
         model = layer.get("model")
@@ -94,7 +97,11 @@ def _method_of(layers: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _leaves(given: Mapping[str, Any], path: str, schema: DictConfig, whole: DictConfig) -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values. Every key must be one of the schema's."""
+    """Yields dotted keys and values.
+
+    Raises:
+        FieldError: a key is not in the schema, or a section is not a mapping.
+    """
     for name, value in given.items():
         key = f"{path}.{name}" if path else str(name)
         if name not in schema:
