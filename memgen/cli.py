@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 def add_settings(command: argparse.ArgumentParser) -> None:
     """Adds the two options that all commands share."""
-    command.add_argument("--cfg-path", type=Path, required=True, help="YAML file of settings; see configs/latent_memory")
+    command.add_argument("--cfg-path", type=Path, required=True, help="YAML settings file, see configs/latent_memory/")
     command.add_argument("--options", nargs="*", default=[], metavar="K V", help="settings to override: k v or k=v")
 
 

@@ -1,5 +1,7 @@
-# Sourced by the scripts beside it, with a command of memgen.cli, the script's own settings, "--" and the user's words:
-# a file of configs/latent_memory/ without .yaml, then settings. Prints the caller's second and third line without them.
+# The scripts in this folder source this file with these arguments: a command of memgen.cli, the script's own settings,
+# "--", and the user's arguments. The user's first argument is the name of a file in configs/latent_memory/ without
+# .yaml; settings may follow. If it is missing or starts with "-", lines 2 and 3 of the calling script are printed as
+# help, and the exit code is 2.
 command=$1
 shift
 settings=()

@@ -1,1 +1,1 @@
-"""Examples: local files to chat messages, and messages to what the trainers read."""
+"""Reads examples from local files as chat messages, and converts them to the files of the trainers."""

@@ -12,13 +12,13 @@ ROLES = ("system", "user", "assistant")
 
 
 class Conversation(DatasetFormat):
-    """Any number of turns."""
+    """A conversation of any number of turns."""
 
     reward: ClassVar[str] = "exact"
 
     @staticmethod
     def messages(row: Mapping[str, Any], place: str) -> list[dict[str, str]]:
-        """See :meth:`memgen.data.formats.DatasetFormat.messages`."""
+        """Returns the messages, see :meth:`memgen.data.formats.DatasetFormat.messages`."""
         messages = row.get("messages")
         if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
             raise DataError(f"{place}: messages: expected a list of objects with role and content")

@@ -1,4 +1,4 @@
-"""Reads examples from local JSON lines into chat messages."""
+"""Reads examples from local files of JSON lines as chat messages."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from memupdate.errors import DataError, FieldError
 
 @dataclass(frozen=True)
 class Example:
-    """A conversation to learn from.
+    """A conversation to train on or to answer.
 
     Attributes:
-        messages: dictionaries of ``role`` and ``content``; every assistant's turn is learnt.
-        place: file and line, for messages to the user.
+        messages: dictionaries with ``role`` and ``content``. Supervised training learns every assistant turn.
+        place: file and line, for error messages.
     """
 
     messages: tuple[dict[str, str], ...]
@@ -25,27 +25,28 @@ class Example:
 
     @property
     def prompt(self) -> tuple[dict[str, str], ...]:
-        """The messages before the last assistant's turn."""
+        """Messages before the last assistant turn."""
         last = max(index for index, message in enumerate(self.messages) if message["role"] == "assistant")
         return self.messages[:last]
 
     @property
     def reference(self) -> str:
-        """The last assistant's turn."""
+        """Text of the last assistant turn."""
         return [message["content"] for message in self.messages if message["role"] == "assistant"][-1]
 
 
 def read_examples(path: Path, data_format: str, limit: int | None = None) -> list[Example]:
-    """Reads a local file with one JSON object on each line.
+    """Reads examples from a local file with one JSON object per line. Empty lines are skipped.
 
     Args:
         path: the file.
-        data_format: a name of :data:`memgen.data.formats.FORMATS`.
-        limit: examples at most; None for all.
+        data_format: name of the format in :data:`memgen.data.formats.FORMATS`.
+        limit: maximum number of examples; None reads all.
 
     Raises:
-        FieldError: no format has that name.
-        DataError: there is no such file, or a line has another shape; the message names the line.
+        FieldError: no format has this name.
+        DataError: the file cannot be read or holds no examples, or a line does not have this format. The message names
+            the line.
     """
     messages_of = FORMATS.load(data_format).messages
     try:
@@ -70,12 +71,20 @@ def read_examples(path: Path, data_format: str, limit: int | None = None) -> lis
 
 
 def split_examples(examples: list[Example], valid_ratio: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Splits examples into training and held-out ones, always alike for one seed.
+    """Splits examples into training examples and held-out examples. The same seed always gives the same split.
 
-    An example that repeats stays on one side.
+    Repeated examples stay on the same side.
+
+    Args:
+        examples: the examples.
+        valid_ratio: share of the distinct examples that is held out. 0 holds out none.
+        seed: random seed of the split.
+
+    Returns:
+        The training examples and the held-out examples.
 
     Raises:
-        FieldError: one of the sides would be empty.
+        FieldError: ``valid_ratio`` is not 0 and one of the sides would be empty.
     """
     if valid_ratio == 0:
         return examples, []

@@ -1,4 +1,4 @@
-"""What a line of a data file may hold: the contract of a format, and the table of formats."""
+"""The formats of data files: the base class of a format, and the table of formats."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from memupdate.tables import Table
 
 
 class DatasetFormat(ABC):
-    """Turns one JSON object into chat messages.
+    """The base class of formats. A format turns one JSON object into chat messages.
 
     Attributes:
-        reward: what an answer is worth where ``dataset.reward`` does not say, a name of :data:`memgen.tasks.REWARDS`.
+        reward: name of the reward in :data:`memgen.tasks.REWARDS` that is used if ``dataset.reward`` is not set.
     """
 
     reward: ClassVar[str]
@@ -22,14 +22,14 @@ class DatasetFormat(ABC):
     @staticmethod
     @abstractmethod
     def messages(row: Mapping[str, Any], place: str) -> list[dict[str, str]]:
-        """Returns messages of ``role`` and ``content``, at least one of them the assistant's after another's.
+        """Returns messages with ``role`` and ``content``. At least one assistant message must follow another message.
 
         Args:
-            row: the line's JSON object.
+            row: the JSON object of a line.
             place: file and line, for error messages.
 
         Raises:
-            DataError: the object has another shape.
+            DataError: the object does not have this format.
         """
 
 
@@ -45,10 +45,15 @@ FORMATS: Table[type[DatasetFormat]] = Table(
 
 
 def text_of(row: Mapping[str, Any], key: str, place: str) -> str:
-    """Returns the text under ``key``.
+    """Returns the text of ``key`` in ``row``.
+
+    Args:
+        row: the JSON object of a line.
+        key: the key.
+        place: file and line, for the error message.
 
     Raises:
-        DataError: the key is missing, or its value is no text or an empty one.
+        DataError: the key is missing, or its value is not a text or is blank.
     """
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():

@@ -10,7 +10,7 @@ from memgen.data.formats import DatasetFormat, text_of
 from memupdate.errors import DataError
 
 TASK = "Solve the problem step by step and put the final answer, a number alone, in \\boxed{}."
-# GSM8K marks what a calculator may compute, <<48/2=24>>, beside the text that says it.
+# GSM8K annotates calculations, such as <<48/2=24>>, in addition to the text.
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 
 
@@ -21,7 +21,7 @@ class Gsm8k(DatasetFormat):
 
     @staticmethod
     def messages(row: Mapping[str, Any], place: str) -> list[dict[str, str]]:
-        """See :meth:`memgen.data.formats.DatasetFormat.messages`."""
+        """Returns the messages, see :meth:`memgen.data.formats.DatasetFormat.messages`."""
         rationale, marker, answer = text_of(row, "answer", place).rpartition("####")
         if not marker:
             raise DataError(f"{place}: answer: expected a rationale and '#### answer'")

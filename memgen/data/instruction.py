@@ -9,13 +9,13 @@ from memgen.data.formats import DatasetFormat, text_of
 
 
 class Instruction(DatasetFormat):
-    """One question of the user and the assistant's answer."""
+    """One user question and the assistant's answer."""
 
     reward: ClassVar[str] = "exact"
 
     @staticmethod
     def messages(row: Mapping[str, Any], place: str) -> list[dict[str, str]]:
-        """See :meth:`memgen.data.formats.DatasetFormat.messages`."""
+        """Returns the messages, see :meth:`memgen.data.formats.DatasetFormat.messages`."""
         return [
             {"role": "user", "content": text_of(row, "prompt", place)},
             {"role": "assistant", "content": text_of(row, "completion", place)},

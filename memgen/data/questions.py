@@ -1,4 +1,4 @@
-"""Questions of reinforcement learning: a prompt's messages, and the reference that an answer is compared with."""
+"""The questions of reinforcement learning: the messages of a prompt, and the reference answer."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ SCHEMA = pa.schema([("messages", pa.list_(_MESSAGE)), ("reference", pa.string())
 
 @dataclass(frozen=True)
 class Question:
-    """The messages before the last turn of the assistant, and that turn."""
+    """A question with its reference answer.
+
+    Attributes:
+        messages: the messages before the last assistant turn.
+        reference: text of the last assistant turn.
+    """
 
     messages: list[dict[str, str]]
     reference: str
 
 
 def questions_of(examples: Iterable[Example]) -> list[Question]:
-    """One question for each conversation: its last turn is asked for."""
+    """Returns one question for each conversation. The reference is the last assistant turn."""
     return [Question([dict(message) for message in one.prompt], one.reference) for one in examples]
 
 
 def write_questions(path: Path, questions: Sequence[Question]) -> None:
-    """Writes questions as parquet, whole or not at all."""
+    """Writes questions to a parquet file, atomically."""
     write_table(path, questions, SCHEMA)
 
 
@@ -37,6 +42,6 @@ def read_questions(path: Path) -> list[Question]:
     """Reads what :func:`write_questions` wrote.
 
     Raises:
-        DataError: no such file, or other columns.
+        DataError: the file cannot be read, or it has other columns.
     """
     return [Question(**row) for row in read_table(path, SCHEMA, "questions")]

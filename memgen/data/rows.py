@@ -1,4 +1,4 @@
-"""The rows of supervised training: what verl's SFT trainer reads, made once, before any process of it starts."""
+"""The rows of supervised training. They are written to a file once, before verl's SFT trainer starts."""
 
 from __future__ import annotations
 
@@ -22,17 +22,22 @@ SCHEMA = pa.schema([("input_ids", pa.list_(pa.int32())), ("loss_mask", pa.list_(
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """One turn of the assistant: its ids behind its prompt, and 1 where an id is learnt."""
+    """One assistant turn.
+
+    Attributes:
+        input_ids: ids of the prompt and of the response.
+        loss_mask: 1 for each id that is learnt, else 0.
+    """
 
     input_ids: list[int]
     loss_mask: list[int]
 
 
 def text_rows(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[TrainingRow]:
-    """Returns a row for each turn of the assistant, of text alone; the turn's ids are learnt, and its prompt is not.
+    """Returns one row of text for each assistant turn. The ids of the response are learnt, those of the prompt are not.
 
     Raises:
-        FieldError: a turn and its prompt have more than ``max_length`` ids.
+        FieldError: a turn and its prompt together have more than ``max_length`` ids.
         DataError: see :func:`memgen.base.chat.turns_of`.
     """
     rows = []
@@ -45,17 +50,22 @@ def text_rows(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase, m
 
 
 def check_length(ids: Sequence[int], max_length: int, place: str) -> None:
-    """Refuses a row that is too long.
+    """Checks the length of a row.
+
+    Args:
+        ids: ids of the row.
+        max_length: maximum number of ids.
+        place: file and line, for the error message.
 
     Raises:
-        FieldError: ``ids`` are more than ``max_length``.
+        FieldError: ``ids`` has more than ``max_length`` ids.
     """
     if len(ids) > max_length:
         raise FieldError("dataset.max_length", max_length, f"at least {len(ids)} for {place}")
 
 
 def write_rows(path: Path, rows: Sequence[TrainingRow]) -> None:
-    """Writes rows as parquet, whole or not at all."""
+    """Writes rows to a parquet file, atomically."""
     write_table(path, rows, SCHEMA)
 
 
@@ -63,6 +73,6 @@ def read_rows(path: Path) -> list[TrainingRow]:
     """Reads what :func:`write_rows` wrote.
 
     Raises:
-        DataError: there is no such file, or it has other columns.
+        DataError: the file cannot be read, or it has other columns.
     """
     return [TrainingRow(**row) for row in read_table(path, SCHEMA, "rows of training")]

@@ -1,4 +1,4 @@
-"""Parquet files of rows, written whole or not at all."""
+"""Reads and writes rows as parquet files. Files are written atomically."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from memupdate.files import new_file
 
 
 def write_table(path: Path, rows: Sequence[Any], schema: pa.Schema) -> None:
-    """Writes dataclasses as rows, with a column for each field."""
+    """Writes dataclass instances as rows of a parquet file, with one column per field, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with new_file(path) as partial:
         pq.write_table(pa.Table.from_pylist([vars(row) for row in rows], schema=schema), partial)
 
 
 def read_table(path: Path, schema: pa.Schema, what: str) -> list[dict[str, Any]]:
-    """Reads what :func:`write_table` wrote.
+    """Reads a file that :func:`write_table` wrote.
 
     Args:
         path: the file.
-        schema: the columns that it must have.
-        what: what the rows are, for error messages.
+        schema: the columns that the file must have.
+        what: description of the rows, for the error message.
 
     Raises:
-        DataError: there is no such file, or it has other columns.
+        DataError: the file cannot be read, or it has other columns.
     """
     try:
         table = pq.read_table(path, schema=schema)

@@ -1,6 +1,6 @@
-"""Serving latent memory: what a client sends to an SGLang server, and the folder that the server loads.
+"""Serving of latent methods: requests to an SGLang server, and the export of checkpoints for it.
 
-A method brings its own model class for SGLang and its own client; see its room.
+A method defines its own model class for SGLang and its own client in its package.
 """
 
 from memgen.base.server import Send, ServerAnswer

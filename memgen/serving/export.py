@@ -1,4 +1,4 @@
-"""A checkpoint as SGLang loads it, of any method that has one."""
+"""Exports a model of a latent method for SGLang."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from memgen.methods import method_of
 
 
 def export_for_sglang(model: PreTrainedModel, folder: str | Path) -> None:
-    """Writes the folder that SGLang serves; the tokenizer is the caller's to save beside it.
+    """Writes a checkpoint that SGLang can serve. The caller must save the tokenizer to the folder.
 
     Args:
-        model: a model of a latent method, in its serving dtype.
-        folder: made where it is not there.
+        model: a model of a latent method, in the dtype that SGLang will serve.
+        folder: folder of the checkpoint. It is created if it does not exist.
 
     Raises:
-        FieldError: the method, or this model of it, cannot be served by SGLang.
+        FieldError: SGLang cannot serve the method or this model of it.
     """
     method_of(model.config.model_type).export_for_sglang(model, Path(folder))

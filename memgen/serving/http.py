@@ -1,4 +1,4 @@
-"""Requests to an SGLang server over HTTP."""
+"""Sends requests to an SGLang server over HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from memgen.base.server import Send, ServerAnswer
 
 
 def http_transport(session: aiohttp.ClientSession, url: str) -> Send:
-    """Returns what sends requests to SGLang's ``/generate`` at ``url``; aiohttp raises its own error of HTTP errors."""
+    """Returns a function that sends requests to SGLang's ``/generate`` endpoint.
+
+    The function raises aiohttp's errors if a request fails.
+
+    Args:
+        session: the HTTP session.
+        url: base URL of the server.
+    """
 
     async def send(ids: list[int], sampling: dict[str, Any], logprob_start_len: int) -> ServerAnswer:
         body = {
@@ -27,7 +34,7 @@ def http_transport(session: aiohttp.ClientSession, url: str) -> Send:
 
 
 def answer_of(output: dict[str, Any]) -> ServerAnswer:
-    """Reads what SGLang returned for one request."""
+    """Converts SGLang's response to one request."""
     meta = output["meta_info"]
     return ServerAnswer(
         token_ids=list(output["output_ids"]),

@@ -1,4 +1,4 @@
-"""Tasks: what an answer is worth. Rewards of single-turn tasks are plain functions of two texts."""
+"""Tasks and their rewards. The reward of a single-turn task is a plain function of two texts."""
 
 from memgen.tasks.rewards import REWARDS, Reward
 

@@ -1,8 +1,8 @@
-"""Answers that must be the reference's words."""
+"""The reward of answers that must equal the reference."""
 
 from __future__ import annotations
 
 
 def exact_reward(answer: str, reference: str) -> float:
-    """Returns 1.0 where the answer is the reference's words, else 0.0; case and surrounding blanks are ignored."""
+    """Returns 1.0 if the answer equals the reference, else 0.0. Case and surrounding whitespace are ignored."""
     return float(answer.strip().casefold() == reference.strip().casefold())

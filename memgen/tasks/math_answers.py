@@ -1,7 +1,7 @@
-r"""Mathematical answers: the boxed one of a text, and whether two of them are the same.
+r"""The reward of mathematical answers: finds the boxed answer in a text and compares it with the reference.
 
-Numbers are compared exactly, as fractions: 1,000 = 1000, 18.0 = 18, \frac{1}{2} = 0.5. Signs of money, percent and
-degrees are left out, and so is a unit that only one side writes. Everything else is compared as text.
+Numbers are compared exactly, as fractions: 1,000 = 1000, 18.0 = 18, \frac{1}{2} = 0.5. Currency, percent and degree
+signs are ignored, and so is a unit that only one side has. Everything else is compared as text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 _BOX = re.compile(r"\\boxed\s*\{")
 _ESCAPED_OR_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
-# Spacing, sizing and signs that do not change a value, and words that LaTeX wraps text in.
+# LaTeX spacing and sizing commands, and signs, that do not change a value.
 _LEFT_OUT = re.compile(
     r"\\[,;:! ]|\\(?:left|right|displaystyle|quad|qquad)(?![A-Za-z])|~|\\?[$%]|[£€]"
     r"|\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![A-Za-z]))|\\(?:degree|circ)(?![A-Za-z])|°"
@@ -29,28 +29,28 @@ _QUANTITY = re.compile(
     rf"(?P<sign>[+-]?)\s*(?:(?P<whole>[0-9]+)\s+(?=[0-9]+\s*/))?(?P<over>{_DIGITS})\s*(?:/\s*(?P<under>{_DIGITS}))?"
     r"\s*(?P<unit>.*)"
 )
-# Letters that are units where they stand alone; x, y or n would be a variable.
+# Units: words, or one of the letters m, g, s, h and l. Any other single letter, such as x, y or n, would be a variable.
 _UNIT = re.compile(r"(?:[a-z]{2,}|[mgshl])(?:\^[23])?(?:(?:\s*/\s*|[\s-]+)[a-z]+(?:\^[23])?)*")
 _FACTORS = frozenset({"pi", "hundred", "thousand", "million", "billion", "trillion", "dozen"})
-# Beyond this a text is no answer; Python refuses to read integers of thousands of digits.
+# A longer text is not read as a number: Python refuses to convert integers with thousands of digits.
 _LONGEST_QUANTITY = 200
 
 
 @dataclass(frozen=True)
 class _Quantity:
-    """A number and the unit that is written behind it, "" where none is."""
+    """A number and the unit after it, "" if there is none."""
 
     value: Fraction
     unit: str
 
 
 def math_reward(answer: str, reference: str, box: Literal["first", "last"] = "last") -> float:
-    r"""1.0 where the boxed answer equals the reference's, else 0.0; an answer without a box equals nothing.
+    r"""Returns 1.0 if the boxed answer equals the value of the reference, else 0.0. Without a box it returns 0.0.
 
     Args:
         answer: a text with ``\boxed{…}``.
-        reference: a text that ends in ``#### value``, as in GSM8K; or with a box; or the value alone.
-        box: which box of the answer counts.
+        reference: a text that ends in ``#### value``, as in GSM8K, or a text with a box, or only the value.
+        box: which box of the answer is compared.
     """
     boxes = boxed(answer)
     if not boxes:
@@ -59,12 +59,12 @@ def math_reward(answer: str, reference: str, box: Literal["first", "last"] = "la
 
 
 def math_reward_of_first_box(answer: str, reference: str) -> float:
-    """See :func:`math_reward`; the first box of the answer counts, and not the last one."""
+    """Returns the reward of :func:`math_reward` for the first box of the answer instead of the last."""
     return math_reward(answer, reference, box="first")
 
 
 def boxed(text: str) -> list[str]:
-    r"""What stands in each ``\boxed{…}`` whose braces are balanced, in order; an empty box is left out."""
+    r"""Returns the content of each ``\boxed{…}`` with balanced braces, in order. Empty boxes are left out."""
     found = []
     for box in _BOX.finditer(text):
         depth = 1
@@ -77,7 +77,7 @@ def boxed(text: str) -> list[str]:
 
 
 def reference_value(reference: str) -> str:
-    """The value that a reference says: what follows its last ``####``, else its last box, else all of it."""
+    """Returns the value of a reference: the text after its last ``####``, else its last box, else the whole text."""
     _, marker, value = reference.rpartition("####")
     if marker:
         return value.strip()
@@ -85,7 +85,7 @@ def reference_value(reference: str) -> str:
 
 
 def same_answer(first: str, second: str) -> bool:
-    """Whether two answers are equal; where both write a unit, it must be the same one."""
+    """Returns whether two answers are equal. If both have a unit, the units must be equal too."""
     first, second = _plain(first), _plain(second)
     left, right = _quantity(first), _quantity(second)
     if left is not None and right is not None:
@@ -94,18 +94,18 @@ def same_answer(first: str, second: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """An answer in one of its spellings: no LaTeX that changes nothing, fractions as a/b, lower case."""
+    """Returns an answer in a normal form: without LaTeX that does not change it, fractions as a/b, in lower case."""
     for written, meant in (("−", "-"), ("{,}", ","), ("²", "^2"), ("³", "^3")):
         text = text.replace(written, meant)
     text = _LEFT_OUT.sub("", text)
     before = None
-    while before != text:  # from the inside out
+    while before != text:  # nested commands, from the inside out
         before = text
         text = _WRAPPED.sub(r" \1 ", text)
     text = _POWER.sub(r"^\1\2", text)
     text = _NAMED.sub("", _FRACTION.sub(_written_out, text).strip())
     text = text.strip().casefold().rstrip(".").strip()
-    # A choice of several: (A) is A.
+    # In a multiple-choice answer, (A) means A.
     return text[1:-1] if re.fullmatch(r"\([a-z]\)", text) else text
 
 
@@ -118,7 +118,7 @@ def _written_out(fraction: re.Match[str]) -> str:
 
 
 def _quantity(plain: str) -> _Quantity | None:
-    """The number that a plain answer is, with or without a unit; None where it is none."""
+    """Returns the number and the unit of an answer in normal form, or None if it is not a number."""
     if len(plain) > _LONGEST_QUANTITY:
         return None
     found = _QUANTITY.fullmatch(plain)

@@ -1,4 +1,4 @@
-"""The table of rewards: name -> function of an answer's text and the reference's text."""
+"""The table of rewards. It maps a name to a function of the answer's text and the reference's text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from memupdate.tables import Table
 
-# The answer's text, then the reference's; returns a number, 1.0 for a right answer.
+# A function of the answer's text and the reference's text. It returns a number, 1.0 for a correct answer.
 Reward = Callable[[str, str], float]
 
 REWARDS: Table[Reward] = Table(

@@ -1,1 +1,1 @@
-"""What plugs the latent model into the platform: engine keys, supervised training, GRPO of weaver and trigger."""
+"""Training of latent models on the platform: verl engines, supervised training and GRPO."""

@@ -1,4 +1,4 @@
-"""verl's agent loop for latents: one question, and one answer that holds text and latents."""
+"""verl's agent loop for latent methods: one question and one answer of text and latents."""
 
 from __future__ import annotations
 
@@ -18,26 +18,35 @@ from memupdate.platform.seeds import request_seed
 
 @cache
 def method_and_config(path: str) -> tuple[LatentMethod[Any, Any, Any], PreTrainedConfig]:
-    """Returns a checkpoint's method and config. A loop object lives for one trajectory, its worker for the run."""
+    """Returns the method and the config of a checkpoint.
+
+    The result is cached, because verl creates a new loop object for every trajectory.
+    """
     method = method_of_checkpoint(Path(path))
     return method, method.read_config(Path(path))
 
 
 class ServerRequests:
-    """One trajectory's requests to the rollout server, each with a seed of its own.
+    """Sends the requests of one trajectory to the rollout server. Each request has its own seed.
 
     Attributes:
-        versions: the policy's step at each request.
+        versions: for each request so far, the training step of the policy that answered it.
     """
 
     def __init__(self, server_manager: Any, run_seed: int, step: int, prompt: str, rollout_index: int) -> None:
-        """Names the trajectory; see :func:`memupdate.platform.seeds.request_seed`."""
+        """Sets the server and the trajectory, see :func:`memupdate.platform.seeds.request_seed`."""
         self._server_manager = server_manager
         self._trajectory = (run_seed, step, prompt, rollout_index)
         self.versions: list[int] = []
 
     async def send(self, ids: list[int], sampling: dict[str, Any], logprob_start_len: int) -> ServerAnswer:
-        """Sends one request of the client; its number in the trajectory is its turn."""
+        """Sends one request. Its seed depends on its number in the trajectory.
+
+        Args:
+            ids: ids of the stream so far.
+            sampling: sampling parameters of the request.
+            logprob_start_len: not used; verl's servers return the log-probs of the generated ids.
+        """
         seed = request_seed(*self._trajectory, turn=len(self.versions))
         output = await self._server_manager.generate(
             request_id="-".join(map(str, self._trajectory)),
@@ -49,29 +58,30 @@ class ServerRequests:
             token_ids=list(output.token_ids),
             log_probs=list(output.log_probs),
             cached_tokens=int(output.extra_fields.get("num_cached_tokens") or 0),
-            # verl calls an answer that fills its budget "length", also where its last id is a stop id
+            # If an answer uses all its tokens, verl reports "length", even if the last id is a stop id.
             stopped=output.stop_reason == "completed" or output.token_ids[-1] in sampling["stop_token_ids"],
         )
 
 
 class LatentAgentLoop(AgentLoopBase):
-    """Generates one response as the method does it; the stage says which of its positions are actions.
+    """Generates one response with the method of the checkpoint. The stage determines which of its ids are actions.
 
-    Reads ``memgen`` of the config: ``seed``, ``stage``, ``max_new_tokens``.
+    It reads ``seed``, ``stage`` and ``max_new_tokens`` from the ``memgen`` section of the config.
     """
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:
         """Runs the trajectory.
 
         Args:
-            sampling_params: verl's; the temperature is read.
-            kwargs: the dataset's row (``raw_prompt``), ``uid``, ``global_steps`` and ``session_id``.
+            sampling_params: verl's sampling parameters. Only ``temperature`` is used.
+            kwargs: the row of the data set (``raw_prompt``), ``uid``, ``global_steps`` and ``session_id``.
 
         Returns:
-            verl's output; ``extra_fields`` has ``answer`` (the response's text) and ``counts`` (numbers).
+            verl's output. Its ``extra_fields`` hold ``answer`` (the text of the response), ``counts`` (numbers for
+            metrics), and ``min_global_steps`` and ``max_global_steps`` (training steps of the policy).
 
         Raises:
-            FieldError: a temperature that the model was not made for.
+            FieldError: the model does not support this temperature.
         """
         method, config = method_and_config(str(self.config.actor_rollout_ref.model.path))
         settings = self.config.memgen

@@ -1,4 +1,4 @@
-"""The data sets that verl's trainers are given: rows of supervised training, and questions."""
+"""The data sets of verl's trainers: rows of supervised training, and questions of reinforcement learning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memgen.data.rows import read_rows
 
 
 class TrainingRows(Dataset[dict[str, torch.Tensor]]):
-    """Rows of a parquet file of :func:`memgen.data.rows.write_rows`, in its order."""
+    """The rows of a parquet file that :func:`memgen.data.rows.write_rows` wrote, in the order of the file."""
 
     def __init__(
         self, parquet_files: str, tokenizer: Any, config: Any, processor: Any = None, max_samples: int = -1
@@ -21,11 +21,11 @@ class TrainingRows(Dataset[dict[str, torch.Tensor]]):
         """Reads the file.
 
         Args:
-            parquet_files: one file.
-            tokenizer: verl's, not needed: the file holds ids.
-            config: verl's, likewise.
-            processor: verl's, likewise.
-            max_samples: verl's, likewise.
+            parquet_files: path of the one file.
+            tokenizer: not used: the file holds ids. verl passes it.
+            config: not used; verl passes it.
+            processor: not used; verl passes it.
+            max_samples: not used; verl passes it.
         """
         self.rows = read_rows(Path(parquet_files))
 
@@ -33,7 +33,7 @@ class TrainingRows(Dataset[dict[str, torch.Tensor]]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """``input_ids``, ``position_ids`` and ``loss_mask``, each (L,)."""
+        """Returns ``input_ids``, ``position_ids`` and ``loss_mask`` of a row, each of shape (L,)."""
         row = self.rows[index]
         return {
             "input_ids": torch.tensor(row.input_ids),
@@ -43,17 +43,17 @@ class TrainingRows(Dataset[dict[str, torch.Tensor]]):
 
 
 class Questions(Dataset[dict[str, Any]]):
-    """Questions of a parquet file of :func:`memgen.data.questions.write_questions`, in its order."""
+    """The questions of a parquet file that :func:`memgen.data.questions.write_questions` wrote, in the file's order."""
 
     def __init__(self, data_files: str, tokenizer: Any, processor: Any, config: Any, max_samples: int = -1) -> None:
         """Reads the file.
 
         Args:
-            data_files: one file.
-            tokenizer: verl's, not needed: the agent loop makes the prompt's ids.
-            processor: verl's, likewise.
-            config: verl's, likewise.
-            max_samples: verl's, likewise.
+            data_files: path of the one file.
+            tokenizer: not used: the agent loop encodes the prompts. verl passes it.
+            processor: not used; verl passes it.
+            config: not used; verl passes it.
+            max_samples: not used; verl passes it.
         """
         self.questions = read_questions(Path(data_files))
 
@@ -61,7 +61,7 @@ class Questions(Dataset[dict[str, Any]]):
         return len(self.questions)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``raw_prompt`` (messages) and ``reference``, and what verl wants of every row."""
+        """Returns ``raw_prompt`` (messages) and ``reference`` of a question, and the fields that verl requires."""
         question = self.questions[index]
         return {
             "raw_prompt": question.messages,

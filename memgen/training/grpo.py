@@ -1,4 +1,4 @@
-"""GRPO from a resolved config, in this process: ``python -m memgen.training.grpo CONFIG.yaml``."""
+"""Runs GRPO in this process from a resolved config: ``python -m memgen.training.grpo CONFIG.yaml``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GRPO of a latent method: what a latent run adds to the platform's trainer."""
+"""The platform's trainer with the additions for GRPO of a latent method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.single_controller.base.decorator import Dispatch, register
 
-import memgen.training.plugin  # noqa: F401  the model class, for processes that build no engine
+import memgen.training.plugin  # noqa: F401  registers the model class in processes that build no engine
 from memgen.methods import method_of_checkpoint
 from memgen.training.engine import LatentEngine
 from memgen.training.rollouts import LatentTrajectory, read_latent_trajectories
@@ -23,24 +23,24 @@ from memupdate.platform.workers import SeededActorRolloutRefWorker
 
 
 class LatentWorker(SeededActorRolloutRefWorker):
-    """The platform's worker, which can write the model that it trained."""
+    """The platform's worker with an export of the trained model."""
 
     @register(dispatch_mode=Dispatch.ONE_TO_ALL)  # type: ignore[attr-defined, untyped-decorator]  # verl adds the modes at run time
     def export_model(self, folder: str) -> None:
-        """See :meth:`memgen.training.engine.LatentEngine.export`."""
+        """Exports the model to ``folder``, see :meth:`memgen.training.engine.LatentEngine.export`."""
         assert self.actor is not None
         assert isinstance(self.actor.engine, LatentEngine)
         self.actor.engine.export(Path(folder))
 
 
 class LatentTrainer(PlatformTrainer):
-    """Logs ``memgen/*``: reward and counts of a step's trajectories, and the method's penalty."""
+    """The trainer of a latent method. It logs as ``memgen/*`` the reward and the counts of a step, and the penalty."""
 
     section = "memgen"
     worker_class = LatentWorker
 
     def read_trajectories(self, batch: KVBatchMeta, split: str) -> list[LatentTrajectory]:
-        """Returns the batch's trajectories, in order."""
+        """Returns the trajectories of a batch, in order."""
         return read_latent_trajectories(batch, self.tokenizer, split, self.global_steps)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
@@ -49,7 +49,7 @@ class LatentTrainer(PlatformTrainer):
         return super()._compute_advantage(batch, metrics)
 
     def _take_penalties(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> None:
-        """Takes each trajectory's penalty off its reward, before advantages are made of it."""
+        """Subtracts each trajectory's penalty from its reward, before advantages are computed."""
         keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
         data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["rm_scores", "extra_fields"])
         scored = [fields["reward_extra_info"] for fields in objects(data["extra_fields"])]
@@ -60,7 +60,7 @@ class LatentTrainer(PlatformTrainer):
             scored,
             float(self.settings.penalty_weight),
         )
-        scores = data["rm_scores"].clone()  # a reward stands at the last id of its response
+        scores = data["rm_scores"].clone()  # the reward is stored at the last id of a response
         last = scores.offsets()[1:] - 1
         scores.values()[last] -= scores.values().new_tensor(penalties)
         tq.kv_batch_put(
@@ -69,17 +69,17 @@ class LatentTrainer(PlatformTrainer):
         metrics[f"memgen/{method.penalty_name}"] = sum(penalties) / len(penalties)
 
     def export_model(self) -> None:
-        """Writes ``model/`` in the run's folder."""
+        """Writes the trained model to ``model/`` in the run's folder."""
         self.actor_rollout_wg.export_model(str(Path(self.settings.run_dir) / "model"))
 
 
 class LatentTaskRunner(PlatformTaskRunner):
-    """Trains, and exports the model at the end."""
+    """The task runner of a latent run. It trains, then exports the model."""
 
     def make_trainer(self, config: DictConfig) -> LatentTrainer:
-        """Returns the trainer of latents."""
+        """Returns the trainer of a latent method."""
         return LatentTrainer(config=config)
 
     def finish(self) -> None:
-        """Writes the model."""
+        """Exports the trained model."""
         self.trainer.export_model()

@@ -1,4 +1,4 @@
-"""The order of training: which rows a step sees, as a function of seed and step alone."""
+"""The order of training rows. The rows of a step depend only on seed and step."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 
 class StepLoader:
-    """Batches of one rank, epoch after epoch. Its state is one number: the steps begun.
+    """Loads the batches of one rank, epoch after epoch. Its state is the number of steps begun.
 
-    The state of verl's loader is an iterator's, and one that is restored where an epoch ends goes on in another order
-    than a run that was never stopped.
+    verl's own loader stores the state of an iterator. If that state is restored at the end of an epoch, the order
+    differs from that of a run that was never stopped.
     """
 
     def __init__(
@@ -24,26 +24,26 @@ class StepLoader:
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        """Sets the order.
+        """Sets up the loader.
 
         Args:
-            rows: what is drawn from, by index.
-            batch_size: rows of a step, of all ranks together: a multiple of ``ranks``.
-            seed: of the order.
-            collate: makes a batch of rows.
-            rank: this rank, which gets its share of every batch.
-            ranks: how many there are.
+            rows: the training rows, accessed by index.
+            batch_size: rows per step, over all ranks. It must be a multiple of ``ranks``.
+            seed: random seed of the order.
+            collate: function that makes a batch from rows.
+            rank: index of this rank. Each rank gets an equal share of every batch.
+            ranks: number of ranks.
         """
         self.rows, self.batch_size, self.seed, self.collate = rows, batch_size, seed, collate
         self.rank, self.ranks = rank, ranks
         self.step = 0
 
     def __len__(self) -> int:
-        """Steps of an epoch; rows that fill no batch are left out of it."""
+        """Returns the number of steps per epoch. An epoch leaves out the rows that do not fill a whole batch."""
         return len(self.rows) // self.batch_size
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """The batches from the next step to the end of its epoch."""
+        """Yields the batches from the next step to the end of its epoch."""
         epoch, done = divmod(self.step, len(self))
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
         for start in range(done * self.batch_size, len(self) * self.batch_size, self.batch_size):
@@ -56,5 +56,5 @@ class StepLoader:
         return {"step": self.step}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on after the steps of :meth:`state_dict`."""
+        """Restores a state of :meth:`state_dict`. The loader continues after these steps."""
         self.step = state["step"]

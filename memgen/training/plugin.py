@@ -1,6 +1,6 @@
-"""What verl loads by name: the platform's engines and rollouts, the latent methods, their engines, and their serving.
+"""Registers engines, rollouts, latent methods and their serving with verl and Hugging Face.
 
-verl imports this module where ``model.external_lib`` names it, in every process that builds a model.
+``model.external_lib`` in verl's config names this module. verl then imports it in every process that builds a model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _served_by(method: LatentMethod[Any, Any, Any]) -> Callable[[PreTrainedModel
     return lambda model: method.served_model(model) or CausalModel(model)
 
 
-# verl opens a checkpoint before it says which: every method must be known to Hugging Face's Auto classes by then.
+# The method of verl's checkpoint is not known here, so every method is registered with Hugging Face's Auto classes.
 for name in METHODS:
     method = method_of(name)
     method.register()

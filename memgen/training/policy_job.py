@@ -1,4 +1,4 @@
-"""A reinforcement-learning run: questions, verl's config, and the process that trains."""
+"""A run of reinforcement learning: it checks and writes questions, builds verl's config and starts the trainer."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from memupdate.platform.stages import TrainingProgress, run_stage
 logger = logging.getLogger(__name__)
 
 CONFIG = "latent_grpo"
-# loss_agg_mode, and whether advantages are divided by the standard deviation of their group.
+# For each loss type: verl's loss_agg_mode, and whether advantages are divided by the standard deviation of the group.
 LOSSES = {
     "grpo": ("seq-mean-token-mean", True),
     "bnpo": ("token-mean", True),
     "dr_grpo": ("seq-mean-token-sum-norm", False),
 }
-# dtype of the rollout server, and the log-prob difference that is still rounding. In float64 a batch's shape cannot
-# decide a token, so that a run repeats exactly.
+# For each dtype of the run: the dtype of the rollout server, and the largest log-prob difference due to rounding.
+# In float64 the shape of a batch cannot change a sampled token, so a run can be repeated exactly.
 PRECISIONS = {"fp32": ("float64", 1e-4), "bf16": ("bfloat16", 1e-1)}
 
 
@@ -39,13 +39,20 @@ def check_questions(
     train: list[Question],
     valid: list[Question],
 ) -> int:
-    """Checks that every question can be asked.
+    """Checks that there are enough questions and that an answer to each can be generated.
+
+    Args:
+        settings: the run's settings.
+        config: the model's config.
+        tokenizer: the model's tokenizer.
+        train: the questions to train on.
+        valid: the questions to validate on; may be empty.
 
     Returns:
-        How many ids the longest prompt has.
+        Number of ids in the longest prompt.
 
     Raises:
-        FieldError: fewer questions than one batch, or a prompt that the method refuses.
+        FieldError: there are fewer training questions than one batch, or the method rejects a prompt.
     """
     grpo = settings.run.grpo
     if len(train) < grpo.batch_size:
@@ -65,22 +72,22 @@ def train_policy(
     train: list[Question],
     valid: list[Question],
 ) -> Path:
-    """Trains in a process of its own, and goes on where an earlier call was stopped.
+    """Trains in a separate process. If an earlier call was stopped, training continues from its last checkpoint.
 
     Args:
         settings: the run's settings.
-        initial: folder of the model that training starts from, in the run's folder.
-        most_latents: ids that one response can hold beside its text.
-        longest_prompt: of :func:`check_questions`.
-        train: what is asked.
-        valid: questions that are asked and not trained on; may be empty.
+        initial: folder of the model that training starts from, inside the run's folder.
+        most_latents: maximum number of latents in a response.
+        longest_prompt: number of ids in the longest prompt, from :func:`check_questions`.
+        train: the questions to train on.
+        valid: the questions to validate on; may be empty.
 
     Returns:
-        The model's folder, ``model/`` beside ``initial``.
+        Folder of the trained model: ``model/`` next to ``initial``.
 
     Raises:
-        StageError: a process of the training failed; the message holds the end of its log.
-        ConfigError: verl refuses the config.
+        StageError: a training process failed. The message holds the end of its log.
+        ConfigError: the config is not valid, see :func:`memupdate.platform.config.check_engine`.
     """
     folder = initial.parent
     config = verl_config(settings, initial, len(train), bool(valid), longest_prompt, most_latents)
@@ -100,15 +107,15 @@ def train_policy(
 def verl_config(
     settings: Settings, initial: Path, questions: int, held_out: bool, longest_prompt: int, most_latents: int
 ) -> DictConfig:
-    """Returns verl's config of a run: ``configs/latent_grpo.yaml`` with the run's settings.
+    """Returns verl's config of a run: ``configs/latent_grpo.yaml`` with the run's settings filled in.
 
     Args:
         settings: the run's settings.
-        initial: the model's folder, in the run's folder.
-        questions: how many are trained on.
-        held_out: whether there are others to validate on.
-        longest_prompt: ids of the longest prompt.
-        most_latents: ids that one response can hold beside its text.
+        initial: folder of the initial model, inside the run's folder.
+        questions: number of training questions.
+        held_out: whether there are validation questions.
+        longest_prompt: number of ids in the longest prompt.
+        most_latents: maximum number of latents in a response.
     """
     run, grpo, method = settings.run, settings.run.grpo, method_of(settings.model.method)
     folder = initial.parent

@@ -1,4 +1,4 @@
-"""The reward manager that verl loads: a task's reward of an answer's text."""
+"""The reward manager that verl loads. It scores the text of an answer with the reward of a task."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from memgen.tasks import REWARDS
 
 
 class TaskRewardManager(RewardManagerBase):
-    """Scores one trajectory at a time with the reward that ``memgen.reward`` names.
+    """Scores one trajectory at a time with the reward of ``memgen.reward``.
 
     Args:
-        config: the run's whole config.
-        tokenizer: the policy's; not used: the agent loop reports the answer's text.
+        config: the whole config of the run.
+        tokenizer: tokenizer of the policy. It is not used, because the agent loop reports the text of the answer.
         compute_score: verl's rule-based scorer; not used.
-        reward_router_address: where verl serves a reward model; not used.
-        reward_model_tokenizer: that model's tokenizer; not used.
+        reward_router_address: address of verl's reward model; not used.
+        reward_model_tokenizer: tokenizer of that model; not used.
 
     Raises:
-        FieldError: no reward has that name.
+        FieldError: no reward has this name.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class TaskRewardManager(RewardManagerBase):
         """Scores one trajectory.
 
         Args:
-            data: the trajectory's rows as verl sends them; the last one counts.
+            data: the rows of the trajectory, as verl sends them. Only the last row is used.
 
         Returns:
-            ``reward_score``, and ``reward_extra_info``: the reward and the trajectory's counts.
+            ``reward_score``, and ``reward_extra_info`` with the reward and the counts of the trajectory.
         """
         row = data[-1].non_tensor_batch
         reported = row["tool_extra_fields"]

@@ -1,4 +1,4 @@
-"""Rollouts with latents as a person reads them."""
+"""Readable records of rollouts with latents."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from memupdate.platform.trace import Trajectory, final_keys, objects
 
 @dataclass(frozen=True)
 class LatentTrajectory(Trajectory):
-    """One answer as it was scored.
+    """One scored answer.
 
     Attributes:
-        reward: the reward, and the method's counts of the answer.
-        prompt: the prompt's text.
-        response: the response's text, latents as their reserved tokens.
-        reference: what the answer was compared with.
+        reward: the reward of the answer and the method's counts.
+        prompt: text of the prompt.
+        response: text of the response. Latents appear as their reserved tokens.
+        reference: text with which the answer was compared.
     """
 
     prompt: str
@@ -27,12 +27,12 @@ class LatentTrajectory(Trajectory):
     reference: str
 
     def table_row(self) -> dict[str, Any]:
-        """Returns the texts, the reward and the counts."""
+        """Returns a row of the metrics table: the texts, the reward and the counts."""
         return {"prompt": self.prompt, "response": self.response, "reference": self.reference, **self.reward}
 
 
 def read_latent_trajectories(batch: KVBatchMeta, tokenizer: Any, split: str, step: int) -> list[LatentTrajectory]:
-    """Reads a batch's trajectories from the TransferQueue, in order."""
+    """Reads the trajectories of a batch from the TransferQueue, in order."""
     keys = final_keys(batch)
     if not keys:
         return []

@@ -1,4 +1,4 @@
-"""verl's SFT trainer on a latent model; run under torchrun: ``torchrun -m memgen.training.sft CONFIG.yaml``."""
+"""Runs verl's SFT trainer on a latent model: ``torchrun -m memgen.training.sft CONFIG.yaml``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memupdate.platform.sft import process_group
 
 
 class LatentSFTTrainer(SFTTrainer):
-    """verl's own trainer with another engine, a repeatable order of training, and an export of the model at the end."""
+    """verl's SFT trainer with the latent engine, a reproducible order of rows, and an export of the trained model."""
 
     def _build_engine(self) -> None:
         self.loss_fn = partial(sft_loss, config=None)  # type: ignore[arg-type]  # as verl's own trainer does
@@ -47,8 +47,8 @@ class LatentSFTTrainer(SFTTrainer):
         )
 
     def fit(self) -> None:
-        """Trains to the last step, if it is not done, and exports the model."""
-        # verl would train a step more where the last one is not the end of an epoch
+        """Trains up to the last step, unless it is already done, and exports the model."""
+        # If the last step is not the end of an epoch, verl would train one more step after a restart.
         if self.resume_global_step < self.total_training_steps:
             super().fit()
         assert isinstance(self.engine, LatentEngine)
@@ -56,7 +56,7 @@ class LatentSFTTrainer(SFTTrainer):
 
 
 def run(config: DictConfig) -> None:
-    """Trains as configured."""
+    """Trains with a resolved config."""
     with process_group():
         LatentSFTTrainer(config=config).fit()
 

@@ -1,4 +1,4 @@
-"""A supervised run: rows, verl's config, and the processes that train."""
+"""A run of supervised training: it writes the rows, builds verl's config and starts the training processes."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ CONFIG = "latent_sft"
 
 
 def train_supervised(settings: Settings, initial: Path, train: list[TrainingRow], valid: list[TrainingRow]) -> Path:
-    """Trains in processes of its own, and goes on where an earlier call was stopped.
+    """Trains in separate processes. If an earlier call was stopped, training continues from its last checkpoint.
 
     Args:
         settings: the run's settings.
-        initial: folder of the model that training starts from, in the run's folder.
-        train: the rows that are trained on.
-        valid: rows that are measured and not trained on; may be empty.
+        initial: folder of the model that training starts from, inside the run's folder.
+        train: the rows to train on.
+        valid: the rows to validate on; may be empty.
 
     Returns:
-        The model's folder, ``model/`` beside ``initial``.
+        Folder of the trained model: ``model/`` next to ``initial``.
 
     Raises:
-        FieldError: fewer rows than one batch.
-        StageError: a process of the training failed; the message holds the end of its log.
+        FieldError: ``train``, or ``valid`` if it is not empty, has fewer rows than one batch.
+        StageError: a training process failed. The message holds the end of its log.
     """
     folder, run = initial.parent, settings.run
     batch = run.sft.batch_size
@@ -64,7 +64,14 @@ def train_supervised(settings: Settings, initial: Path, train: list[TrainingRow]
 
 
 def verl_config(settings: Settings, initial: Path, folder: Path, held_out: bool) -> DictConfig:
-    """Returns verl's config of a run: ``configs/latent_sft.yaml`` with the run's settings."""
+    """Returns verl's config of a run: ``configs/latent_sft.yaml`` with the run's settings filled in.
+
+    Args:
+        settings: the run's settings.
+        initial: folder of the initial model.
+        folder: folder of the run.
+        held_out: whether there are validation rows.
+    """
     run, sft = settings.run, settings.run.sft
     values: dict[str, Any] = {
         "model.path": initial,

@@ -1,7 +1,7 @@
-"""MemGen: a weaver writes latents into a frozen reasoner's stream of ids, and a trigger says when.
+"""MemGen: a weaver writes latents into a frozen reasoner's stream of ids, and a trigger decides when.
 
-The model needs torch, transformers and peft, and nothing of Ray, verl or SGLang. The names below are imported when they
-are used; importing the model registers ``memgen`` with Hugging Face's Auto classes.
+The model needs torch, transformers and peft, but not Ray, verl or SGLang. The names below are imported on first use.
+Importing the model registers ``memgen`` with Hugging Face's Auto classes.
 """
 
 from importlib import import_module
@@ -52,7 +52,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # On use: the settings need no torch, and SGLang's classes must not register the model in their server.
+    # Imported on first use: the settings need no torch, and the SGLang server must not register the Hugging Face model.
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)

@@ -1,4 +1,4 @@
-"""Which positions of a response are actions: what the policy gradient of a stage is taken over."""
+"""Selects the actions of a response: the ids over which the policy gradient of a stage is computed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ if TYPE_CHECKING:
 
 
 def action_mask(stage: str, generated: Generated, reserved: ReservedIds) -> list[int]:
-    """Returns 1 where a response id is an action of the stage's component, else 0.
+    """Returns 1 for each response id that is an action of the stage, else 0.
 
     Args:
-        stage: ``weaver``: text, which the latents before it made likely. ``trigger``: what was drawn where the trigger
-            was asked, the first id of a block or the text that skipped it. ``both``: either.
+        stage: the training stage. For ``weaver`` the actions are the text ids, whose probability depends on the latents
+            before them. For ``trigger`` they are the ids at which the trigger was asked: the first id of a block, or
+            the text id that skipped the block. For ``both`` they are all of these.
         generated: the response and its decisions.
-        reserved: the model's.
+        reserved: the reserved ids of the model.
 
     Returns:
-        A flag for each id of the response. The ids inside a block are forced, so they are never actions.
+        One flag per response id. The ids of a block after its first are forced, so they are never actions.
     """
     is_text = [token not in reserved.places for token in generated.response_ids]
     is_decision = [decision != NOT_ASKED for decision in generated.decisions]

@@ -1,4 +1,4 @@
-"""Builds a MemGen model around a reasoner and its tokenizer, or reads one from a checkpoint."""
+"""Builds a MemGen model around a reasoner and its tokenizer, or loads one from a checkpoint."""
 
 from __future__ import annotations
 
@@ -41,33 +41,34 @@ def build_memgen(
     weaver_lora: LoraSettings | None = None,
     trigger_lora: LoraSettings | None = None,
 ) -> MemGenModel:
-    """Builds a model whose weaver and trigger are untrained.
+    """Builds a model with an untrained weaver and an untrained trigger.
 
     Args:
-        reasoner: a causal LM; it becomes part of the model. Its vocabulary grows where it has no rows for the reserved
-            ids; those rows are zero and never used.
-        tokenizer: the reasoner's; the reserved tokens are added to it in place.
+        reasoner: a causal LM. It becomes part of the model. If its vocabulary is too small for the reserved ids, it
+            grows by rows of zeros, which are never used.
+        tokenizer: the reasoner's tokenizer. The reserved tokens are added to it in place.
         weaver: ``shared`` or ``paper``.
         trigger: ``head`` or ``paper``.
         mode: ``learned``, ``always`` or ``never``.
-        prompt_latents: latents of a block at the prompt's end.
-        inference_latents: latents of a block after a delimiter.
-        max_prompt_aug_num: turns whose prompt may end in a block.
-        max_inference_aug_num: blocks after delimiters, in one response.
-        delimiters: texts that a token must end in.
-        exempt_numbers: a point or comma after a digit does not count.
-        generation_prefix: text that opens an assistant's turn.
-        temperature: what trainer and sampler divide logits by.
-        weaver_base: a causal LM for the ``paper`` weaver; the reasoner's own weights where None.
-        trigger_base: the same for the ``paper`` trigger; it must use the reasoner's tokenizer.
-        weaver_lora: shape of the weaver's adapter.
-        trigger_lora: shape of the trigger's adapter.
+        prompt_latents: number of latents in a block at the end of a prompt.
+        inference_latents: number of latents in a block after a delimiter.
+        max_prompt_aug_num: number of turns, from the first, whose prompt may end in a block.
+        max_inference_aug_num: maximum number of blocks after delimiters in one response.
+        delimiters: texts. A token is a delimiter if its text ends in one of them.
+        exempt_numbers: whether a point or comma right after a digit is not a delimiter.
+        generation_prefix: text that opens an assistant turn.
+        temperature: temperature by which trainer and sampler divide logits.
+        weaver_base: a causal LM as the base model of the ``paper`` weaver. None uses the reasoner's weights.
+        trigger_base: the same for the ``paper`` trigger. It must use the reasoner's tokenizer.
+        weaver_lora: shape of the weaver's adapter. None means the defaults.
+        trigger_lora: shape of the trigger's adapter. None means the defaults.
 
     Returns:
         The model, in the reasoner's dtype and on its device.
 
     Raises:
-        FieldError: see :class:`MemGenConfig` and :class:`memgen.weaver.stream.DelimiterTable`.
+        FieldError: a value is not allowed or does not fit the models. See :class:`MemGenConfig` and
+            :class:`memgen.weaver.stream.DelimiterTable`.
     """
     reserved = ReservedIds.add_to(tokenizer, prompt_latents, inference_latents)
     table = DelimiterTable.from_tokenizer(tokenizer, delimiters, exempt_numbers)
@@ -100,10 +101,10 @@ def build_memgen(
 def build_from_settings(
     settings: MemGenSettings, reasoner: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> MemGenModel:
-    """Builds an untrained model as the settings say, and reads the bases of weaver and trigger where they have any.
+    """Builds an untrained model from the settings. It loads the separate base models of weaver and trigger, if set.
 
     Raises:
-        FieldError: a base that cannot be read, or see :func:`build_memgen`.
+        FieldError: a base model cannot be loaded. See also :func:`build_memgen`.
     """
     bases = {
         name: None if path is None else read_causal_lm(f"model.{name}", path)
@@ -130,10 +131,12 @@ def build_from_settings(
 
 
 def read_checkpoint(settings: MemGenSettings, folder: Path, tokenizer: PreTrainedTokenizerBase) -> MemGenModel:
-    """Reads a checkpoint in fp32, in the mode that the settings say.
+    """Loads a checkpoint in fp32 and sets the mode of the settings.
+
+    The other settings must match the checkpoint. A key without effect would mislead the user.
 
     Raises:
-        FieldError: the tokenizer or the settings are not the checkpoint's: a key that changed nothing would mislead.
+        FieldError: the tokenizer or the settings do not match the checkpoint.
     """
     config = MemGenConfig.from_pretrained(folder)
     assert isinstance(config, MemGenConfig)
@@ -176,7 +179,7 @@ def _decoder(base: PreTrainedModel | None) -> Decoder | None:
 
 
 def _make_room(reasoner: PreTrainedModel, vocabulary: int) -> None:
-    """Grows embeddings and head to ``vocabulary`` rows where they have fewer; the new rows are zero."""
+    """Grows the embeddings and the head to ``vocabulary`` rows if they have fewer. The new rows are zero."""
     before = reasoner.config.vocab_size
     if vocabulary <= before:
         return

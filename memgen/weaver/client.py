@@ -1,9 +1,10 @@
-"""The client of a server with latent memory, which is SGLang or the project's torch server.
+"""The client of a server with latent memory. The server is SGLang or the project's torch server.
 
-A request ends when the server samples the first id of a block, which is a stop id. The client appends the block and
-asks again. It knows the rules, and closes by ``logit_bias`` every gate that must not be taken: the prompt's gate
-everywhere but at the prompt's end, and the other one when the most blocks are reached. What comes back is one stream,
-as from ``MemGenModel.generate``.
+The first id of a block is a stop id, so a request ends when the server samples it. The client then appends the whole
+block and sends the next request. The server has two gates, one for each kind of block. The client knows the stream
+rules and closes a gate with ``logit_bias`` wherever it must not be taken: the prompt's gate everywhere except at the
+end of the prompt, and the other gate after the maximum number of blocks. The result is one stream, as from
+``MemGenModel.generate``.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ from memgen.weaver.generated import INSERTED, NOT_ASKED, SKIPPED, Generated
 from memgen.weaver.stream import INFERENCE, PROMPT, StreamRules
 from memupdate.errors import FieldError
 
-# Added to a logit: closes a gate, or forces it. Rows where a gate is open are normalised, so these are far outside.
+# Logit biases that close a gate or force it. The logits of a row with an open gate are normalised, so these values
+# are far outside their range.
 CLOSE, FORCE = -1.0e4, 5.0e3
 
 
 class LatentClient:
-    """Generates trajectories; any number at once."""
+    """Generates responses on a server. One client can generate any number of responses at the same time.
+
+    Attributes:
+        requests: number of requests sent so far.
+    """
 
     def __init__(self, rules: StreamRules, mode: str, transport: Send) -> None:
         """Sets the client up.
 
         Args:
-            rules: the model's rules.
-            mode: ``learned``, ``always`` or ``never``; it may differ from request to request.
-            transport: sends one request.
+            rules: the model's stream rules.
+            mode: ``learned``, ``always`` or ``never``. Clients with different modes can use the same server.
+            transport: function that sends one request.
         """
         self.rules, self.mode, self.transport = rules, mode, transport
         self.requests = 0
@@ -44,17 +50,17 @@ class LatentClient:
         """Generates one response.
 
         Args:
-            prompt: text ids.
-            max_new_tokens: text ids of the response; latents do not count.
-            temperature: 0 is greedy.
+            prompt: text ids of the prompt.
+            max_new_tokens: maximum number of text ids in the response; latents do not count.
+            temperature: sampling temperature; 0 means greedy decoding.
             stop_ids: ids that end the response.
-            turn: index of the turn in its conversation.
+            turn: 0-based index of the turn in its conversation.
 
         Returns:
-            The response; log-probs are the server's.
+            The response. Its log-probs come from the server.
 
         Raises:
-            FieldError: an empty prompt, a reserved id in it, or ``max_new_tokens`` below 1.
+            FieldError: the prompt is empty or holds a reserved id, or ``max_new_tokens`` is below 1.
         """
         if not prompt or max_new_tokens < 1:
             raise FieldError("prompt, max_new_tokens", (list(prompt), max_new_tokens), "at least one id each")
@@ -65,7 +71,7 @@ class LatentClient:
         if at_prompt_end and self.mode == "always":
             self._insert(result, PROMPT, 0.0)
             at_prompt_end = False
-        # What the prompt ends with is no delimiter of the response, but a server sees only that it is one.
+        # A delimiter at the end of the prompt is not a delimiter of the response, but the server cannot tell.
         hides_delimiter = self.mode != "never" and self.rules.delimiters.counts(_before_last(prompt), prompt[-1])
         inserted = 0
         while len(result.text_ids) < max_new_tokens:
@@ -87,7 +93,12 @@ class LatentClient:
         return result
 
     def _bias(self, at_prompt_end: bool, closed: bool) -> dict[str, float]:
-        """Closes the gates that are not open; ``closed`` is the one after delimiters."""
+        """Returns the logit bias of a request.
+
+        Args:
+            at_prompt_end: whether the prompt's gate is open.
+            closed: whether the gate after delimiters is closed.
+        """
         prompt_first, inference_first = self.rules.reserved.prompt[0], self.rules.reserved.inference[0]
         bias = {} if at_prompt_end else {str(prompt_first): CLOSE}
         if closed:
@@ -107,7 +118,7 @@ class LatentClient:
         firsts = (self.rules.reserved.prompt[0], self.rules.reserved.inference[0])
         start = -1
         if stream[-1] in self.rules.reserved.places:
-            # The prefix taken from the cache must not end inside the block: it ends where log-probs start.
+            # The server's cached prefix must not end inside the block. It ends at the latest where log-probs start.
             start = max(i for i, token in enumerate(stream) if token in firsts)
         self.requests += 1
         sampling = {

@@ -1,4 +1,4 @@
-"""Columns of a padded batch: which are selected in each row, reading them, and writing them back.
+"""Selects columns in each row of a padded batch, reads them, and writes them back.
 
 Shapes: B rows, L columns, S selected columns, D size of a position.
 """
@@ -9,10 +9,11 @@ import torch
 
 
 def columns_of(selected_BL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lays the selected columns of each row side by side.
+    """Returns the selected columns of each row, without gaps between them.
 
     Returns:
-        Column indices (B, S), S being the most of any row and at least 1, filled up with L; and which are real (B, S).
+        Column indices (B, S), padded with L, and a mask (B, S) that is True for real indices. S is the largest number
+        of selected columns in a row, and at least 1.
     """
     columns = selected_BL.shape[1]
     most = max(int(selected_BL.sum(1).max()), 1)
@@ -22,7 +23,10 @@ def columns_of(selected_BL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def take(values: torch.Tensor, column_BS: torch.Tensor) -> torch.Tensor:
-    """Reads columns of (B, L) or (B, L, D). A column that is not real reads the last one, and nobody may use it."""
+    """Reads columns of ``values``, which has the shape (B, L) or (B, L, D).
+
+    A padding index reads the last column. That value is meaningless.
+    """
     column_BS = column_BS.clamp(max=values.shape[1] - 1)
     if values.dim() == 2:
         return values.gather(1, column_BS)
@@ -30,7 +34,7 @@ def take(values: torch.Tensor, column_BS: torch.Tensor) -> torch.Tensor:
 
 
 def put(values_BLD: torch.Tensor, column_BS: torch.Tensor, new_BSD: torch.Tensor) -> torch.Tensor:
-    """Returns ``values_BLD`` with columns replaced, not in place. Columns that are not real are dropped."""
+    """Returns a copy of ``values_BLD`` with some columns replaced. Values at padding indices are dropped."""
     rows, columns, size = values_BLD.shape
     row_B1 = torch.arange(rows, device=values_BLD.device)[:, None]
     spare = torch.cat([values_BLD, values_BLD.new_zeros(rows, 1, size)], 1)

@@ -1,4 +1,4 @@
-"""The configuration of a MemGen model: config.json of its checkpoints."""
+"""The configuration of a MemGen model, stored as ``config.json`` in its checkpoints."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from memgen.weaver.stream import DelimiterTable, ReservedIds, StreamRules
 from memupdate.checks import check_choice
 from memupdate.errors import FieldError
 
-# The parts that can be trained.
+# The components that can be trained.
 COMPONENTS = ("weaver", "trigger")
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
-# What Hugging Face's loaders pass beside a config's fields, and what trainers add to any causal LM's config.
+# Arguments that are not fields of the config: Hugging Face's loaders pass them, or trainers add them to any config.
 FROM_HUGGING_FACE = {"model_type", "name_or_path", "attn_implementation", *TOKEN_IDS}
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
-    """Returns a hash of a tokenizer's vocabulary, by which a checkpoint knows its own tokenizer."""
+    """Returns a hash of a tokenizer's vocabulary. A checkpoint uses it to recognise its tokenizer."""
     vocabulary = json.dumps(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]), ensure_ascii=True)
     return hashlib.sha256(vocabulary.encode()).hexdigest()[:16]
 
@@ -38,23 +38,25 @@ class MemGenConfig(PreTrainedConfig):
     """Configuration of a MemGen model.
 
     Attributes:
-        text_config: the reasoner's config, under the name by which Hugging Face finds a composite's language model.
-        weaver_config: config of the weaver's own base model (``paper`` only); None where it shares the reasoner's.
-        trigger_config: the same for the trigger.
+        text_config: the reasoner's config. Hugging Face finds the language model of a composite model by this name.
+        weaver_config: config of a separate base model for the weaver (``paper`` only), or None if the weaver uses the
+            reasoner's base model.
+        trigger_config: config of a separate base model for the trigger (``paper`` only), or None.
         weaver: ``paper`` or ``shared``.
         trigger: ``paper`` or ``head``.
-        mode: ``learned`` (the trigger decides), ``always`` (insert wherever it would be asked), ``never`` (vanilla).
-        prompt_ids, inference_ids: the reserved ids of the two blocks; their number is the number of latents.
+        mode: ``learned`` (the trigger decides), ``always`` (a block is inserted wherever the trigger would be asked) or
+            ``never`` (no latents, the vanilla model).
+        prompt_ids, inference_ids: the reserved ids of the two kinds of block. Their number is the number of latents.
         delimiter_ids, separator_ids, digit_ids: see :class:`memgen.weaver.stream.DelimiterTable`.
-        max_prompt_aug_num: turns whose prompt may end in a block.
-        max_inference_aug_num: blocks after delimiters, in one response.
-        generation_prefix_ids: the ids that open an assistant's turn; their last occurrence ends the prompt, and their
-            number tells the turn. Needed where ``forward`` gets no prompt lengths.
-        temperature: what a trainer divides logits by, and the default of generation.
+        max_prompt_aug_num: number of turns, from the first, whose prompt may end in a block.
+        max_inference_aug_num: maximum number of blocks after delimiters in one response.
+        generation_prefix_ids: the ids that open an assistant turn. Their last occurrence ends the prompt, and the
+            number of occurrences gives the turn. They are needed if ``forward`` gets no prompt lengths.
+        temperature: temperature by which a trainer divides logits, and the default of generation.
         weaver_lora, trigger_lora: :class:`memgen.base.adapters.LoraSettings`, as dictionaries.
-        trainable: which of ``weaver`` and ``trigger`` are trainable in a model just made or loaded (the stage of
-            training); everything else is frozen.
-        tokenizer_digest: hash of the tokenizer's vocabulary, "" where unknown.
+        trainable: the components, of ``weaver`` and ``trigger``, that are trainable after a model is built or loaded.
+            Everything else is frozen.
+        tokenizer_digest: hash of the tokenizer's vocabulary, "" if unknown.
     """
 
     model_type = "memgen"
@@ -101,14 +103,14 @@ class MemGenConfig(PreTrainedConfig):
             settings = asdict(_lora(name, getattr(self, name)))
             setattr(self, name, settings | {"target_modules": list(settings["target_modules"])})
         super().__post_init__(**kwargs)
-        # Hugging Face makes a config without arguments to compare with when it writes config.json.
+        # When Hugging Face writes config.json, it compares with a config that it creates without arguments.
         if self.text_config is not None:
             self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
             self._check()
 
     @classmethod
     def own_fields(cls) -> set[str]:
-        """Returns the names of the fields that are not Hugging Face's."""
+        """Returns the names of the fields that Hugging Face's config does not have."""
         return set(get_annotations(cls)) - {"sub_configs"}
 
     def _check(self) -> None:
@@ -136,7 +138,7 @@ class MemGenConfig(PreTrainedConfig):
             raise FieldError("trigger_config.vocab_size", self.trigger_config.vocab_size, "the reasoner's vocabulary")
 
     def rules(self) -> StreamRules:
-        """Returns the rules of this model's streams."""
+        """Returns the stream rules of this model."""
         return StreamRules(
             reserved=ReservedIds(tuple(self.prompt_ids), tuple(self.inference_ids)),
             delimiters=DelimiterTable(
@@ -147,14 +149,14 @@ class MemGenConfig(PreTrainedConfig):
         )
 
     def lora(self, name: str) -> LoraSettings:
-        """Returns the settings of adapter ``weaver`` or ``trigger``."""
+        """Returns the settings of the adapter ``weaver`` or ``trigger``."""
         return _lora(f"{name}_lora", getattr(self, f"{name}_lora"))
 
     def check_tokenizer(self, tokenizer: Any) -> None:
-        """Refuses a tokenizer that the reserved ids and delimiters were not made for.
+        """Checks that a tokenizer is the one for which the reserved ids and delimiters were computed.
 
         Raises:
-            FieldError: its vocabulary is another.
+            FieldError: its vocabulary differs from the checkpoint's.
         """
         given = tokenizer_digest(tokenizer)
         if self.tokenizer_digest and given != self.tokenizer_digest:
@@ -164,18 +166,18 @@ class MemGenConfig(PreTrainedConfig):
 
     @property
     def vocab_size(self) -> int:
-        """The reasoner's vocabulary."""
+        """Vocabulary size of the reasoner."""
         return int(self.text_config.vocab_size)
 
     @property
     def max_position_embeddings(self) -> int:
-        """The shortest context of the models involved: the reasoner's, and the weaver's or trigger's own."""
+        """Smallest context length of the reasoner and of the weaver's and trigger's separate base models."""
         given: Iterable[Any] = (getattr(self, name) for name in self.sub_configs)
         return min(int(config.max_position_embeddings) for config in given if config is not None)
 
 
 def _lora(field: str, given: dict[str, Any] | None) -> LoraSettings:
-    """Settings from a dictionary, the defaults from None."""
+    """Returns adapter settings from a dictionary. None gives the defaults."""
     given = given or {}
     unknown = set(given) - set(LoraSettings.__dataclass_fields__)
     if unknown:

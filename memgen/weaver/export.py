@@ -1,7 +1,7 @@
-"""A MemGen checkpoint as SGLang loads it: the base model, with the weaver's and the trigger's tensors beside it.
+"""Writes a MemGen checkpoint for SGLang: the base model together with the tensors of the weaver and the trigger.
 
-One folder holds both, so that SGLang's own ``update_weights_from_disk`` updates all of them in place and, with
-``flush_cache``, drops every cached latent.
+One folder holds all tensors. So SGLang's ``update_weights_from_disk`` updates all of them in place, and with
+``flush_cache`` it drops every cached latent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from memgen.weaver.stream import INFERENCE, PROMPT
 from memgen.weaver.triggers import HeadTrigger
 from memupdate.errors import FieldError
 
-# Names of the tensors that are not the base model's.
+# Prefix of the names of the weaver's and the trigger's tensors.
 PREFIX = "memgen."
 ARCHITECTURES = {
     "qwen2": "MemGenQwen2ForCausalLM",
@@ -29,16 +29,16 @@ ARCHITECTURES = {
 
 
 def export_for_sglang(model: MemGenModel, folder: str | Path) -> None:
-    """Writes ``config.json`` and ``model.safetensors`` for SGLang; the tokenizer is the caller's to save beside them.
+    """Writes ``config.json`` and ``model.safetensors`` for SGLang. The caller must save the tokenizer to the folder.
 
     Args:
-        model: a model with the ``shared`` weaver and the ``head`` trigger, in its serving dtype.
-        folder: made where it is not there.
+        model: a model with the ``shared`` weaver and the ``head`` trigger, in the dtype that SGLang will serve.
+        folder: folder of the files. It is created if it does not exist.
 
     Raises:
-        FieldError: another weaver or trigger, an adapter outside q_proj and v_proj, numbers exempted from the
-            delimiters (the server sees one id at a time), or an architecture that ``memgen.weaver.sglang`` has
-            no class of.
+        FieldError: the weaver is not ``shared`` or the trigger is not ``head``, an adapter targets layers other than
+            q_proj and v_proj, numbers are exempt from the delimiters (the server sees one id at a time), or
+            ``memgen.weaver.sglang`` has no class for the architecture.
     """
     config = model.config
     if not (isinstance(model.weaver, SharedWeaver) and isinstance(model.trigger, HeadTrigger)):
@@ -69,12 +69,13 @@ def export_for_sglang(model: MemGenModel, folder: str | Path) -> None:
 
 @torch.no_grad()
 def latent_tensors(model: MemGenModel) -> dict[str, torch.Tensor]:
-    """Returns what the server needs beside the base model.
+    """Returns the tensors that the server needs in addition to the base model.
 
     Returns:
-        ``queries`` (Kp + Ki, D) with norm and scale applied, the prompt block's first; ``projection.weight`` and
-        ``.bias``; ``trigger.weight`` (D) and ``.bias`` (1), insert minus skip; and for each adapted projection
-        ``{layer}.{q|v}.A`` (r, D) and ``.B`` (out, r), scaled.
+        ``queries`` (Kp + Ki, D) with norm and scale applied, the queries of the prompt block first;
+        ``projection.weight`` and ``projection.bias``; ``trigger.weight`` (D) and ``trigger.bias`` (1), both as insert
+        minus skip; and for each adapted projection ``{layer}.{q|v}.A`` (r, D) and ``{layer}.{q|v}.B`` (out, r). B is
+        multiplied by alpha / rank.
     """
     weaver, head = model.weaver, model.trigger.output_layer
     tensors = {

@@ -1,15 +1,16 @@
-"""The gate: how logits become decisions. The SGLang class computes the same rows in place.
+"""The gate: adds the trigger's decision to the reasoner's logits. The SGLang class computes the same values.
 
-The trigger is one more vocabulary entry: sampling the first id of a block is the decision to insert it. On a row where
-the trigger is asked, with reasoner logits l over the text ids, trigger logit z = logit(insert) - logit(skip) and
-sampling temperature T, the row becomes
+The trigger's decision is one more entry of the vocabulary: to sample the first id of a block is to insert the block.
+For a row where the trigger is asked, let l be the reasoner's logits over the text ids, z = logit(insert) - logit(skip)
+the trigger logit, and T the sampling temperature. The row becomes
 
     l - T·logsumexp(l / T),   with z at the block's first id        (T → 0: l - max l)
 
-so that after division by T, P(insert) = sigmoid(z / T) and every text id has exactly (1 - P)·softmax(l / T). Greedy
-decoding is the rule z > 0. Every other reserved id has ``MASKED``; where the next id is forced, every id but it has.
+After division by T, P(insert) = sigmoid(z / T), and every text id has exactly the probability (1 - P)·softmax(l / T).
+Greedy decoding inserts a block if z > 0. All other reserved ids have the logit ``MASKED``. If the next id is forced,
+all ids except that one have the logit ``MASKED``.
 
-Shapes: N rows, V vocabulary.
+Shapes: N rows, V vocabulary size.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ def gate_logits(
     mode: str,
     temperature: float,
 ) -> torch.Tensor:
-    """Turns the reasoner's logits into the policy's. Works in place on ``logits_NV``, which autograd allows.
+    """Turns the reasoner's logits into the policy's logits, in place. Autograd supports the in-place change.
 
     Args:
-        logits_NV: output of the reasoner's head; give a copy where the original is needed.
-        trigger_N: z; read where asked, in mode ``learned``.
-        asked_N: first id of the block that may follow, 0 where the trigger is not asked.
-        forced_N: the only id that may follow, 0 where any may.
+        logits_NV: output of the reasoner's head. Pass a copy if you still need the original.
+        trigger_N: the trigger logit z. It is used only in mode ``learned`` and in rows where the trigger is asked.
+        asked_N: first id of the block that may follow, or 0 if the trigger is not asked.
+        forced_N: the only id that may follow, or 0 if none is forced.
         reserved: the reserved ids.
-        mode: one of ``MODES``: ``always`` forces the block wherever the trigger is asked, ``never`` inserts none.
-        temperature: what the sampler or the trainer will divide the result by; 0 for greedy decoding.
+        mode: one of ``MODES``. ``always`` forces the block wherever the trigger is asked. ``never`` inserts no blocks.
+        temperature: temperature by which the sampler or the trainer will divide the result; 0 for greedy decoding.
 
     Returns:
         Gated logits (N, V), in the dtype of ``logits_NV``.
@@ -50,7 +51,8 @@ def gate_logits(
     if mode == "always":
         forced_N = torch.where(asked_N > 0, asked_N, forced_N)
     elif mode == "learned" and len(rows):
-        # Normalised rows keep z itself at the block's id, which half precision could not add to a large logsumexp.
+        # The row is normalised so that z itself stands at the block's id. To add z to a large logsumexp instead would
+        # lose precision in half precision.
         reasoner_RV = at_least_fp32(logits_NV[rows])
         if temperature == 0:
             norm_R1 = reasoner_RV.amax(-1, keepdim=True)

@@ -1,10 +1,10 @@
-"""What generation returns: responses as streams, and what was decided in them."""
+"""The results of generation: responses as streams, and the trigger's decisions in them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# Values of a decision mask.
+# Values of a decision: the trigger was not asked, no block was inserted, a block was inserted.
 NOT_ASKED, SKIPPED, INSERTED = -100, 0, 1
 
 
@@ -13,13 +13,14 @@ class Generated:
     """One row's response.
 
     Attributes:
-        prompt_ids: the prompt.
-        response_ids: the response as a stream: text and whole blocks.
-        log_probs: log-prob of each response id under the policy; exactly 0 where it was forced.
-        decisions: for each response id, whether it was drawn where the trigger was asked: -100 not asked, 0 skipped,
-            1 inserted. Where a block is forced by mode ``always``, 1.
-        text_ids: the response without latents.
-        finish_reason: ``stop`` (an end id was drawn) or ``length``.
+        prompt_ids: ids of the prompt.
+        response_ids: ids of the response as a stream: text and whole blocks.
+        log_probs: log-prob of each response id under the policy; exactly 0 for an id that was forced.
+        decisions: for each response id, the decision that it represents: -100 if the trigger was not asked, 0 if it
+            skipped the block, 1 if it inserted the block. The first id of a block that mode ``always`` forces also
+            has 1.
+        text_ids: ids of the response without latents.
+        finish_reason: ``stop`` if an end id was sampled, else ``length``.
     """
 
     prompt_ids: list[int]
@@ -31,26 +32,29 @@ class Generated:
 
     @property
     def stream(self) -> list[int]:
-        """Prompt and response: what determines the run, and what the training forward takes."""
+        """Ids of the prompt and the response, as the training forward pass takes them."""
         return self.prompt_ids + self.response_ids
 
     @property
     def blocks(self) -> int:
-        """How many blocks were inserted."""
+        """Number of inserted blocks."""
         return self.decisions.count(INSERTED)
 
     @property
     def asked(self) -> int:
-        """How often the trigger was asked."""
+        """Number of times the trigger was asked."""
         return len(self.decisions) - self.decisions.count(NOT_ASKED)
 
 
 @dataclass
 class GeneratedBatch:
-    """The rows in the order of their prompts, and the positions that each part computed for all of them.
+    """The results of a batch.
 
-    ``positions`` has ``reasoner`` (prompt, latents and text; the last id drawn is not fed), ``weaver`` (what it read
-    and its queries) and ``trigger``.
+    Attributes:
+        rows: the responses, in the order of their prompts.
+        positions: number of positions that each part computed, summed over the rows. ``reasoner`` counts prompt,
+            latents and text, except the last sampled id, which is not fed. ``weaver`` counts the items that the weaver
+            read and its queries. ``trigger`` counts the text that the trigger read.
     """
 
     rows: list[Generated]

@@ -1,7 +1,8 @@
-"""Generation for a batch of rows of any lengths: append-only caches, no padding, no row waits for another.
+"""Generates responses for a batch of rows of any lengths, without padding. No row waits for another.
 
-One tick feeds what every row has to feed (its prompt, the id it drew, the latents it wove) and draws for the rows that
-can go on. A row that is done leaves, and its place is taken by the last row.
+Each tick is one forward pass. Every row feeds its prompt, its last sampled id, its woven latents, or the queries of a
+block. Then one id is sampled for every row that fed the reasoner. A finished row leaves the batch, and the last row
+takes its place.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from memgen.weaver.stream import INFERENCE, PROMPT, StreamRules
 
 @dataclass(kw_only=True)
 class _Row(LaneRow):
-    """A row that generates."""
+    """A row in generation."""
 
     index: int
     result: Generated
     generator: torch.Generator
-    # First id of the block that may follow what is being fed, or None.
+    # First id of the block that may follow the items being fed, or None.
     asked: int | None
-    inserted: int = 0  # blocks after delimiters
+    inserted: int = 0  # blocks after delimiters so far
 
 
 class Generation:
-    """One batch. Its rows must have been checked: text ids only, none empty, and room for the response."""
+    """The generation of one batch. The prompts must have passed ``check_stream_prompts``."""
 
     def __init__(
         self,
@@ -46,13 +47,13 @@ class Generation:
         """Sets a batch up.
 
         Args:
-            lanes: the model's, without caches.
-            rules: where the trigger is asked.
-            mode: learned, always or never.
-            sampler: how ids are drawn.
-            max_new_tokens: text ids per response; latents do not count.
+            lanes: new lanes of the model, without caches.
+            rules: the stream rules.
+            mode: ``learned``, ``always`` or ``never``.
+            sampler: the sampler of ids.
+            max_new_tokens: maximum number of text ids per response; latents do not count.
             stop_ids: ids that end a response.
-            on_ids: told of every id as it comes.
+            on_ids: function that is called with a row's index and the new ids of its response.
         """
         self.lanes, self.rules, self.mode, self.sampler = lanes, rules, mode, sampler
         self.max_new_tokens, self.stop_ids, self.on_ids = max_new_tokens, stop_ids, on_ids
@@ -64,12 +65,12 @@ class Generation:
         """Generates a response to every prompt.
 
         Args:
-            prompts: text ids.
-            turns: each row's turn in its conversation.
-            generators: each row's random state, on the CPU.
+            prompts: text ids of each row.
+            turns: 0-based turn of each row in its conversation.
+            generators: random state of each row, on the CPU.
 
         Returns:
-            The responses.
+            The responses, in the order of the prompts.
         """
         rows = [
             _Row(
@@ -90,7 +91,7 @@ class Generation:
         return GeneratedBatch(results, self.lanes.positions)
 
     def _tick(self, rows: list[_Row]) -> set[int]:
-        """Feeds every row once and draws for those that can go on; returns the places of the rows that are done."""
+        """Runs one pass, samples an id for every row that fed the reasoner, and returns the places of finished rows."""
         deciding = [place for place, row in enumerate(rows) if row.feeds and row.asked is not None]
         feeding, last_RD, trigger_R = self.lanes.advance(rows, deciding)
         if not feeding:
@@ -106,7 +107,7 @@ class Generation:
         return done
 
     def _take_id(self, row: _Row, token: int, log_prob: float) -> bool:
-        """Adds a drawn id to the row and says what comes next; True when the row is done."""
+        """Adds a sampled id to the row and sets what the row feeds next. Returns True if the row is finished."""
         result = row.result
         place = self.rules.reserved.places.get(token)
         asked = row.asked is not None and self.mode != "never"

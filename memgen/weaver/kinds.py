@@ -1,4 +1,4 @@
-"""The weavers and triggers by the names that a config says."""
+"""The weaver and trigger classes by their names in a config."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The caches of a batch, and passes over what its rows feed them: all that generation computes.
+"""The caches of a batch and the forward passes that fill them. Generation and serving compute everything here.
 
-A lane is a cache of a role: the reasoner's stream, the weaver's projections of it, the trigger's text. In one pass
-every row feeds its lanes once: ids that it drew or was given, latents that it wove, queries of a weave, text that the
-trigger has not read. Roles that share a base model share the pass.
+A lane is the cache of one role: the reasoner's stream, the weaver's projection of the stream, or the trigger's text.
+In one pass every row feeds its lanes once. It feeds prompt ids or sampled ids, woven latents, the weaver's queries, or
+text that the trigger has not read yet. Roles that share a base model share the pass.
 
 Shapes: R rows, N positions of a span, K latents of a block, D hidden size of the reasoner, H of weaver or trigger.
 """
@@ -25,15 +25,16 @@ from memgen.weaver.weavers import MemGenWeaver
 
 @dataclass(kw_only=True)
 class LaneRow:
-    """A row at work: what it feeds next, and how far each of its caches is.
+    """The state of a row: what it feeds in the next pass, and the length of each of its caches.
 
     Attributes:
-        feed_ids, feed_latents: what the reasoner reads in the next pass: text ids or latents. Neither while a block is
-            woven.
+        feed_ids, feed_latents: the text ids or the latents that the reasoner reads in the next pass. While a block is
+            being woven, the row feeds neither.
         weaving: kind of the block that is being woven, or None.
-        reasoner_length, weaver_length, trigger_length: positions in each cache.
-        unread_latents, unread_ids: of the stream's end, what the weaver has not read (``paper``).
-        unheard_ids: text that the trigger has not read (``paper``).
+        reasoner_length, weaver_length, trigger_length: number of positions in each cache.
+        unread_latents, unread_ids: the end of the stream that the weaver has not read yet (``paper`` weaver only). The
+            latents come before the ids.
+        unheard_ids: the text that the trigger has not read yet (``paper`` trigger only).
     """
 
     feed_ids: list[int]
@@ -48,7 +49,7 @@ class LaneRow:
 
     @property
     def feeds(self) -> bool:
-        """Whether the reasoner reads something of this row in the next pass."""
+        """Whether the row feeds the reasoner in the next pass."""
         return self.weaving is None and (bool(self.feed_ids) or self.feed_latents is not None)
 
 
@@ -56,8 +57,14 @@ Row = TypeVar("Row", bound=LaneRow)
 
 
 class Fed(NamedTuple):
-    """What a pass gives: places of the rows that fed the reasoner, its last hidden state of each (R, D), and z (R,)
-    where the trigger was heard."""
+    """The result of a pass.
+
+    Attributes:
+        places: places of the rows that fed the reasoner.
+        last_RD: the reasoner's last hidden state of each of these rows, at the last position that it fed.
+        trigger_R: trigger logit z of each of these rows. Rows where the trigger was not asked have 0 (``paper``
+            trigger) or a value that must be ignored (``head`` trigger).
+    """
 
     places: list[int]
     last_RD: torch.Tensor
@@ -65,7 +72,7 @@ class Fed(NamedTuple):
 
 
 class Lanes:
-    """Caches for the rows of a batch; the rows are at places 0 to R - 1."""
+    """The caches of a batch. Its rows are at the places 0 to R - 1."""
 
     def __init__(
         self,
@@ -77,14 +84,14 @@ class Lanes:
         weaves: bool,
         decides: bool,
     ) -> None:
-        """Sets up lanes without caches.
+        """Sets up the lanes. :meth:`reserve` creates the caches.
 
         Args:
             reasoner: the reasoner's decoder.
-            head: its language-model head.
+            head: the reasoner's language-model head.
             weaver: the weaver.
             trigger: the trigger.
-            rules: which ids are reserved.
+            rules: the stream rules, which hold the reserved ids.
             weaves: whether blocks can be woven.
             decides: whether the trigger is asked.
         """
@@ -95,11 +102,11 @@ class Lanes:
         self.positions = {"reasoner": 0, "weaver": 0, "trigger": 0}
 
     def reserve(self, rows: int, capacity: int) -> None:
-        """Makes the caches: one packed decoder for each base model, whose lanes are the roles it plays.
+        """Creates the caches: one packed decoder per base model, with one lane for each role of that model.
 
         Args:
-            rows: rows of the batch.
-            capacity: items of the longest stream at most.
+            rows: number of rows in the batch.
+            capacity: maximum number of items in a stream.
         """
         roles = [("reasoner", self.reasoner)]
         if self.weaver_has_cache:
@@ -109,7 +116,7 @@ class Lanes:
         names: dict[Decoder, list[str]] = {}
         for role, decoder in roles:
             names.setdefault(decoder, []).append(role)
-        # A block's queries may stand behind the last position.
+        # The queries of a block may take slots after the last item of the stream.
         capacity += max(len(self.rules.reserved.prompt), len(self.rules.reserved.inference))
         self._decoders = {
             decoder: PackedDecoder(decoder, len(lanes), rows, capacity) for decoder, lanes in names.items()
@@ -117,14 +124,16 @@ class Lanes:
         self._lane = {role: (decoder, lanes.index(role)) for decoder, lanes in names.items() for role in lanes}
 
     def advance(self, rows: Sequence[LaneRow], deciding: Sequence[int]) -> Fed:
-        """Runs one pass: it reads what rows feed, and the blocks that it weaves are what their rows feed next.
+        """Runs one pass over everything that the rows feed.
+
+        A row whose block is woven in this pass feeds the block's latents in the next pass.
 
         Args:
             rows: the rows, by place.
-            deciding: places of the rows, among those that feed, where the trigger is asked what follows.
+            deciding: places of the rows where the trigger is asked after this pass. These rows must feed the reasoner.
 
         Returns:
-            What the reasoner says of the rows that fed it.
+            Hidden states and trigger logits of the rows that fed the reasoner.
         """
         feeding = [place for place, row in enumerate(rows) if row.feeds]
         weaving = [place for place, row in enumerate(rows) if row.weaving is not None]
@@ -147,7 +156,10 @@ class Lanes:
         return Fed(feeding, last_RD, trigger_R)
 
     def leave(self, rows: list[Row], done: set[int]) -> list[Row]:
-        """Takes rows out; the last rows move into their places, so that the caches stay dense."""
+        """Removes the rows at the places ``done`` and returns the remaining rows.
+
+        The last rows move to the free places, so that the caches stay dense.
+        """
         for place in sorted(done, reverse=True):
             moved = rows.pop()
             if place < len(rows):
@@ -157,7 +169,7 @@ class Lanes:
         return rows
 
     def _feed_spans(self, rows: Sequence[LaneRow], feeding: list[int]) -> list[tuple[str, Span]]:
-        """What the reasoner reads: ids are looked up together."""
+        """Returns the reasoner's spans. The embeddings of all ids are looked up in one call."""
         ids = [token for place in feeding for token in rows[place].feed_ids]
         looked_up = self._embed(ids)
         spans, offset = [], 0
@@ -177,7 +189,7 @@ class Lanes:
         return spans
 
     def _weave_span(self, row: LaneRow, place: int) -> tuple[str, Span]:
-        """The queries of a block, behind what the weaver has not read yet."""
+        """Returns the span of a weave: the part of the stream that the weaver has not read yet, then the queries."""
         assert row.weaving is not None
         queries_KH = self.weaver.queries(row.weaving)
         if not self.weaver_has_cache:
@@ -190,13 +202,13 @@ class Lanes:
         x_NH = torch.cat([self.weaver.context(unread), queries_KH])
         span = Span(self._lane["weaver"][1], place, row.weaver_length, x_NH, self.weaver.adapter)
         self.positions["weaver"] += len(x_NH)
-        # The queries' slots are overwritten by what comes next.
+        # The length does not count the queries: the next span overwrites their slots.
         row.weaver_length += len(unread)
         row.unread_ids, row.unread_latents = [], None
         return "weaver", span
 
     def _trigger_span(self, row: LaneRow, place: int) -> tuple[str, Span]:
-        """The text that the trigger has not read yet."""
+        """Returns the span of the text that the trigger has not read yet."""
         x_NH = self.trigger.decoder.embed_tokens(self._ids(row.unheard_ids))
         span = Span(self._lane["trigger"][1], place, row.trigger_length, x_NH, self.trigger.adapter)
         row.trigger_length += len(x_NH)
@@ -205,7 +217,7 @@ class Lanes:
         return "trigger", span
 
     def _pass(self, spans: list[tuple[str, Span]]) -> list[torch.Tensor]:
-        """Runs the spans, one pass for each base model; last hidden states in the spans' order."""
+        """Runs the spans, one pass per base model, and returns their last hidden states in the order of the spans."""
         hidden: list[torch.Tensor] = [torch.empty(0)] * len(spans)
         for decoder, packed in self._decoders.items():
             mine = [index for index, (role, _) in enumerate(spans) if self._lane[role][0] is decoder]
@@ -215,7 +227,7 @@ class Lanes:
         return hidden
 
     def _take_latents(self, row: LaneRow, woven_NH: torch.Tensor) -> None:
-        """The latents are what the row feeds next; its stream has them already, as ids."""
+        """Makes the woven latents what the row feeds next. Its stream already holds their reserved ids."""
         assert row.weaving is not None
         block = self.rules.reserved.block(row.weaving)
         row.feed_latents = self.weaver.latents(woven_NH[-len(block) :])

@@ -1,4 +1,4 @@
-"""MemGen as a latent method: see :class:`memgen.methods.LatentMethod` for what each part is."""
+"""MemGen as a latent method. :class:`memgen.methods.LatentMethod` describes each member."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memgen.weaver.settings import STAGES, MemGenGrpo, MemGenSettings
 from memupdate.errors import FieldError
 
 if TYPE_CHECKING:
-    # The model is imported where it is needed: torch takes seconds, and a wrong setting is reported before that.
+    # The methods below import the model: torch takes seconds to load, and wrong settings are reported without it.
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 
 class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
-    """A weaver writes latents into a frozen model's stream, and a trigger says when; no state stays between turns."""
+    """MemGen: a weaver writes latents into a frozen model's stream, and a trigger decides when.
+
+    It keeps no state between turns.
+    """
 
     settings = MemGenSettings
     grpo: ClassVar[type[Grpo]] = MemGenGrpo
@@ -40,27 +43,27 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
     # -- settings and model
 
     def check(self, model: MemGenSettings, run: Run) -> None:
-        """See :func:`memgen.weaver.settings.check`."""
+        """Checks the settings, see :func:`memgen.weaver.settings.check`."""
         settings_module.check(model, run)
 
     def register(self) -> None:
-        """Imports the model, which registers it."""
+        """Imports the model. The import registers it."""
         import memgen.weaver.modeling  # noqa: F401
 
     def build(self, settings: MemGenSettings, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> MemGenModel:
-        """See :func:`memgen.weaver.build.build_from_settings`."""
+        """Builds the model, see :func:`memgen.weaver.build.build_from_settings`."""
         from memgen.weaver.build import build_from_settings
 
         return build_from_settings(settings, base, tokenizer)
 
     def read(self, settings: MemGenSettings, folder: Path, tokenizer: PreTrainedTokenizerBase) -> MemGenModel:
-        """See :func:`memgen.weaver.build.read_checkpoint`."""
+        """Loads a checkpoint, see :func:`memgen.weaver.build.read_checkpoint`."""
         from memgen.weaver.build import read_checkpoint
 
         return read_checkpoint(settings, folder, tokenizer)
 
     def read_config(self, folder: Path) -> MemGenConfig:
-        """Reads ``config.json``."""
+        """Loads ``config.json``."""
         from memgen.weaver.config import MemGenConfig
 
         config = MemGenConfig.from_pretrained(folder)
@@ -72,7 +75,7 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
     def training_rows(
         self, examples: Iterable[Example], config: MemGenConfig, tokenizer: PreTrainedTokenizerBase, max_length: int
     ) -> list[TrainingRow]:
-        """Returns turns with latents on the published schedule, or of text alone where the mode is ``never``."""
+        """Returns the turns with latents on the published schedule, or only their text if the mode is ``never``."""
         from memgen.weaver.rows import weave_examples, without_latents
 
         rules = config.rules()
@@ -80,7 +83,10 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         return [without_latents(row, rules) for row in rows] if config.mode == "never" else rows
 
     def forward_arguments(self, config: MemGenConfig, prompts: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Tells prompts by their lengths: a response may write the ids that open an assistant's turn."""
+        """Returns the prompt lengths and the turns.
+
+        The model cannot find them reliably, because a response may itself contain the ids that open an assistant turn.
+        """
         import torch
 
         from memgen.base.prompts import turn_of
@@ -94,19 +100,19 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         }
 
     def prepare_policy(self, config: MemGenConfig, grpo: Grpo) -> None:
-        """Sets the temperature that the gate is made for: the rollouts', and so the trainer's."""
+        """Stores the temperature of the rollouts in the config. The gate needs it, and the trainer uses the same."""
         config.temperature = grpo.temperature
 
     # -- rollouts
 
     def check_prompts(self, config: MemGenConfig, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
-        """See :func:`memgen.weaver.prompts.check_stream_prompts`."""
+        """Checks prompts, see :func:`memgen.weaver.prompts.check_stream_prompts`."""
         from memgen.weaver.prompts import check_stream_prompts
 
         check_stream_prompts(prompts, max_new_tokens, config)
 
     def most_latents(self, config: MemGenConfig) -> int:
-        """Returns how many latents the blocks of one response may have."""
+        """Returns the maximum number of latents in one response."""
         return config.rules().most_latents()
 
     async def roll_out(
@@ -120,7 +126,11 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         temperature: float,
         stop_ids: Collection[int],
     ) -> Rollout:
-        """Uses the client that serving uses, :class:`memgen.weaver.client.LatentClient`."""
+        """Generates one response with :class:`memgen.weaver.client.LatentClient`, which serving uses too.
+
+        Raises:
+            FieldError: ``temperature`` is not ``config.temperature``.
+        """
         from memgen.base.prompts import turn_of
         from memgen.weaver.client import LatentClient
 
@@ -134,14 +144,14 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         return Rollout(**vars(answer), actions=action_mask(stage, generated, rules.reserved))
 
     def penalty_weight(self, run: Run) -> float:
-        """Returns λ where the trigger is trained, and 0 elsewhere."""
+        """Returns λ, ``run.grpo.invocation_penalty``, if the trigger is trained, else 0."""
         assert isinstance(run.grpo, MemGenGrpo)
         return 0.0 if run.stage == "weaver" else run.grpo.invocation_penalty
 
     def penalties(
         self, groups: Sequence[str], rewards: Sequence[float], counts: Sequence[Mapping[str, float]], weight: float
     ) -> list[float]:
-        """See :func:`memgen.weaver.invocation.invocation_penalties`."""
+        """Returns the penalties, see :func:`memgen.weaver.invocation.invocation_penalties`."""
         return invocation_penalties(groups, rewards, [one["invocation_rate"] for one in counts], weight)
 
     # -- generation and serving
@@ -157,25 +167,29 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         seeds: Sequence[int],
         on_ids: OnIds | None = None,
     ) -> list[Answer]:
-        """See :meth:`memgen.weaver.modeling.MemGenForCausalLM.generate`."""
+        """Generates responses, see :meth:`memgen.weaver.modeling.MemGenForCausalLM.generate`."""
         batch = model.generate(
             prompts, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids, seeds=seeds, on_ids=on_ids
         )
         return [_answer(row) for row in batch.rows]
 
     def summary(self, counts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """Adds ``invocation_rate``: the blocks inserted, of the times that one could be."""
+        """Returns the mean of ``latents`` and ``invocation_rate``.
+
+        ``invocation_rate`` is the number of inserted blocks divided by the number of times the trigger was asked, over
+        all answers.
+        """
         blocks, asked = (sum(one[name] for one in counts) for name in ("blocks", "asked"))
         return {"invocation_rate": blocks / asked if asked else 0.0, **super().summary(counts)}
 
     def served_model(self, model: MemGenModel) -> LatentServedModel:
-        """Returns a model of any weaver and trigger, by the protocol of the SGLang class."""
+        """Returns the wrapper for the torch rollout server. It supports every weaver and trigger."""
         from memgen.weaver.served import LatentServedModel
 
         return LatentServedModel(model)
 
     def export_for_sglang(self, model: MemGenModel, folder: Path) -> None:
-        """See :func:`memgen.weaver.export.export_for_sglang`."""
+        """Writes a checkpoint for SGLang, see :func:`memgen.weaver.export.export_for_sglang`."""
         from memgen.weaver.export import export_for_sglang
 
         export_for_sglang(model, folder)

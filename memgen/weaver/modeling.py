@@ -37,10 +37,10 @@ from memupdate.errors import FieldError
 
 
 class MemGenForCausalLM(PreTrainedModel):
-    """Hugging Face model over streams of text and latents.
+    """A Hugging Face model over streams of text and latents.
 
-    ``forward`` is teacher-forced and differentiable, :meth:`generate` is not. Only weaver and trigger can be trained;
-    :meth:`train_only` says which of them is.
+    :meth:`forward` is teacher-forced and differentiable. :meth:`generate` is not differentiable. Only the weaver and
+    the trigger can be trained; :meth:`train_only` selects which of them.
     """
 
     config_class = MemGenConfig
@@ -62,10 +62,11 @@ class MemGenForCausalLM(PreTrainedModel):
         """Builds the model.
 
         Args:
-            config: its configuration.
-            reasoner: a causal LM to use as it is; made from the config, untrained, where None.
-            weaver_decoder: the same for the weaver's own decoder, where the config has one.
-            trigger_decoder: the same for the trigger's.
+            config: configuration of the model.
+            reasoner: the causal LM to use as the reasoner. If None, an untrained one is built from the config.
+            weaver_decoder: the weaver's separate decoder, if the config has ``weaver_config``. If None, an untrained
+                one is built from it.
+            trigger_decoder: the trigger's separate decoder, likewise for ``trigger_config``.
         """
         super().__init__(config)
         self.reasoner = reasoner or AutoModelForCausalLM.from_config(config.text_config)
@@ -84,7 +85,7 @@ class MemGenForCausalLM(PreTrainedModel):
         self.checkpointing = False
         self._tables: IdTables | None = None
         if self.reasoner.device.type != "meta":
-            # All parts are initialised or were given; Hugging Face would otherwise draw given weights anew.
+            # All parts are already initialised. Without this mark, Hugging Face would initialise given weights again.
             for module in self.modules():
                 module._is_hf_initialized = True  # type: ignore[assignment]
         self.post_init()
@@ -93,10 +94,13 @@ class MemGenForCausalLM(PreTrainedModel):
     # -- what is trained
 
     def train_only(self, *components: str) -> None:
-        """Makes ``weaver``, ``trigger``, both or neither trainable, and freezes everything else, the reasoner always.
+        """Makes the given components trainable and freezes everything else. The reasoner is always frozen.
+
+        Args:
+            components: any of ``weaver`` and ``trigger``, or none.
 
         Raises:
-            FieldError: another component.
+            FieldError: a component has another name.
         """
         unknown = set(components) - set(COMPONENTS)
         if unknown:
@@ -106,14 +110,14 @@ class MemGenForCausalLM(PreTrainedModel):
 
     @staticmethod
     def component_of(name: str) -> str | None:
-        """Returns the component that a parameter is a trainable part of, or None for a base weight."""
+        """Returns the component to which a parameter belongs, or None if the parameter is a base weight."""
         if is_adapter_key(name):
             return name.rsplit("_", 1)[-1]
         owner = name.split(".", 1)[0]
         return owner if owner in COMPONENTS and ".own_decoder." not in name else None
 
     def parameter_digest(self, component: str | None) -> str:
-        """Returns a hash of a component's parameters, or of all base weights where it is None."""
+        """Returns a hash of a component's parameters, or of all base weights if ``component`` is None."""
         digest = hashlib.sha256()
         for name, parameter in sorted(self.named_parameters()):
             if self.component_of(name) == component:
@@ -122,27 +126,31 @@ class MemGenForCausalLM(PreTrainedModel):
         return digest.hexdigest()
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
-        """Recomputes each layer in the backward pass of training. Hugging Face's way would drop the caches."""
+        """Enables gradient checkpointing with this project's own loop. Hugging Face's loop would drop the caches.
+
+        Raises:
+            FieldError: ``use_reentrant`` is set.
+        """
         if (gradient_checkpointing_kwargs or {}).get("use_reentrant"):
             raise FieldError("use_reentrant", True, "False: a reentrant recompute loses the gradients of the caches")
         self.checkpointing = True
 
     def gradient_checkpointing_disable(self) -> None:
-        """Keeps every activation."""
+        """Disables gradient checkpointing."""
         self.checkpointing = False
 
     @property
     def is_gradient_checkpointing(self) -> bool:
-        """Whether layers are recomputed."""
+        """Whether gradient checkpointing is enabled."""
         return self.checkpointing
 
     def get_input_embeddings(self) -> nn.Module:
-        """Returns the reasoner's embeddings."""
+        """Returns the reasoner's input embeddings."""
         embeddings: nn.Module = self.reasoner.get_input_embeddings()
         return embeddings
 
     def get_output_embeddings(self) -> nn.Module:
-        """Returns the reasoner's head."""
+        """Returns the reasoner's language-model head."""
         head: nn.Module = self.reasoner.get_output_embeddings()
         return head
 
@@ -159,25 +167,29 @@ class MemGenForCausalLM(PreTrainedModel):
         use_cache: bool | None = None,
         return_dict: bool | None = None,
     ) -> CausalLMOutputWithPast:
-        """Returns logits of the policy over whole streams.
+        """Computes the logits of the policy over whole streams.
 
         Args:
             input_ids: streams (B, L), padded on either side; or one packed sequence (1, N), without a mask, whose
                 positions start again at 0 with every row.
             attention_mask: 1 for real items (B, L).
-            position_ids: tells packed rows apart; positions follow from the mask otherwise.
-            prompt_lengths: items of each prompt (B,); found by ``generation_prefix_ids`` where None.
-            turns: each row's turn in its conversation (B,); from ``generation_prefix_ids`` where None.
-            labels: ids to predict, -100 elsewhere (as ``input_ids``, not shifted); latents are never supervised.
-            use_cache: accepted because Hugging Face's callers pass it; there is no cache to hand out.
-            return_dict: accepted likewise; the output is always a ModelOutput.
+            position_ids: position ids of a packed sequence, which separate its rows. Otherwise they are ignored and the
+                positions are computed from the mask.
+            prompt_lengths: number of items in each prompt (B,). If None, ``generation_prefix_ids`` finds the prompts.
+            turns: 0-based turn of each row in its conversation (B,). If None, ``generation_prefix_ids`` finds it; a
+                config without a prefix means turn 0.
+            labels: the ids to predict, in the shape of ``input_ids`` and not shifted. -100 marks ids without a loss.
+                Latents never have a loss.
+            use_cache: ignored. Callers of Hugging Face models pass it; this model returns no cache.
+            return_dict: ignored. The output is always a ModelOutput.
 
         Returns:
-            ``logits`` aligned with ``input_ids`` and gated (divide by ``config.temperature`` for the policy), and the
-            mean cross-entropy as ``loss`` where labels are given.
+            ``logits``, aligned with ``input_ids`` and gated, and ``loss``, the mean cross-entropy, if labels are given.
+            Divide the logits by ``config.temperature`` to get the policy.
 
         Raises:
-            FieldError: a malformed stream, one longer than the context, or prompts that cannot be told.
+            FieldError: a stream is malformed or longer than the context. Or the mode is not ``never`` and neither
+                ``prompt_lengths`` nor the config's ``generation_prefix_ids`` is given.
         """
         packed = attention_mask is None and input_ids.shape[0] == 1 and position_ids is not None
         if packed:
@@ -192,14 +204,15 @@ class MemGenForCausalLM(PreTrainedModel):
         trigger_BL = hidden_BLD.new_zeros(ids_BL.shape)
         if self.config.mode == "learned":
             trigger_BL = self.trigger.stream_logits(plan, hidden_BLD, checkpointing)
-            # In the graph also where nothing is asked: every rank's backward runs the same layers.
+            # The trigger is in the graph even if it is asked nowhere: the backward pass must run the same layers on
+            # every rank.
             hidden_BLD = hidden_BLD + (trigger_BL.sum() * 0.0).to(hidden_BLD.dtype)
         fields = (hidden_BLD, trigger_BL, plan.asked_BL, plan.forced_BL)
         if packed:
             fields = tuple(field[plan.mask_BL][None] for field in fields)  # type: ignore[assignment]
         hidden, trigger, asked, forced = fields
         logits = self.reasoner.lm_head(hidden)
-        # In place: the output must not be a view, or FSDP2 loses track of it when a trainer divides it in place.
+        # Gated in place: the output must not be a view, or FSDP2 loses track of it when a trainer divides it in place.
         gate_logits(
             logits.view(-1, logits.shape[-1]),
             trigger.reshape(-1),
@@ -240,7 +253,7 @@ class MemGenForCausalLM(PreTrainedModel):
     def _hidden(self, plan: StreamPlan, checkpointing: bool) -> torch.Tensor:
         steps = plan.steps
         if torch.is_grad_enabled() and any(parameter.requires_grad for parameter in self.weaver.parameters()):
-            steps = max(steps, 1)  # a batch without blocks has gradients too, all of them zero
+            steps = max(steps, 1)  # a batch without blocks must also have gradients; all of them are zero
         return stream_hidden(self.reasoner.model, self.weaver, plan, agreed_steps(self, steps), checkpointing)
 
     def _loss(self, logits_BLV: torch.Tensor, ids_BL: torch.Tensor, labels_BL: torch.Tensor) -> torch.Tensor:
@@ -261,23 +274,24 @@ class MemGenForCausalLM(PreTrainedModel):
         seeds: Sequence[int] | None = None,
         on_ids: OnIds | None = None,
     ) -> GeneratedBatch:
-        """Generates a response to each prompt; rows are independent of what else is in the batch.
+        """Generates a response to each prompt. The response to one prompt does not depend on the other prompts.
 
         Args:
             prompts: text ids of each row.
-            max_new_tokens: text ids per response; latents do not count.
-            sampling: how ids are drawn; at ``config.temperature`` where None.
+            max_new_tokens: maximum number of text ids per response; latents do not count.
+            sampling: how ids are sampled. None means ``config.temperature`` without filters.
             stop_ids: ids that end a response.
-            turns: each row's turn in its conversation; from ``generation_prefix_ids`` where None.
-            seeds: each row's seed; from PyTorch's global random state where None.
-            on_ids: called with a row's index and the ids its response grows by, as they come.
+            turns: 0-based turn of each row in its conversation. If None, ``generation_prefix_ids`` finds it.
+            seeds: random seed of each row. If None, seeds are drawn from PyTorch's global random state.
+            on_ids: function that is called with a row's index and the new ids of its response.
 
         Returns:
-            The rows' streams, log-probs and decisions, and the positions computed.
+            The streams, log-probs and decisions of the rows, and the number of computed positions.
 
         Raises:
-            FieldError: no prompts, an empty one, a reserved id in one, a number of turns or seeds other than the
-                prompts', no room in the context, or ``max_new_tokens`` below 1.
+            FieldError: there are no prompts, a prompt is empty, it holds a reserved id or an id outside the vocabulary,
+                the number of turns or seeds differs from the number of prompts, the response does not fit into the
+                context, or ``max_new_tokens`` is below 1.
         """
         check_stream_prompts(prompts, max_new_tokens, self.config)
         if turns is None:
@@ -307,14 +321,19 @@ class MemGenForCausalLM(PreTrainedModel):
             self.train(was_training)
 
     def lanes(self, weaves: bool, decides: bool) -> Lanes:
-        """Returns new lanes over this model's parts for one batch: see :class:`memgen.weaver.lanes.Lanes`."""
+        """Returns new lanes of this model for one batch, see :class:`memgen.weaver.lanes.Lanes`.
+
+        Args:
+            weaves: whether blocks can be woven.
+            decides: whether the trigger is asked.
+        """
         decoder, head = self.reasoner.model, self.reasoner.lm_head
         return Lanes(decoder, head, self.weaver, self.trigger, self.rules, weaves, decides)
 
     # -- checkpoints
 
     def _adapters(self) -> list[tuple[str, str, Decoder]]:
-        """Name of each adapter, prefix of its decoder's parameters, and the decoder."""
+        """Returns for each adapter its name, the parameter prefix of its decoder, and the decoder."""
         parts: tuple[tuple[str, MemGenWeaver | MemGenTrigger], ...] = (
             ("weaver", self.weaver),
             ("trigger", self.trigger),
@@ -328,12 +347,13 @@ class MemGenForCausalLM(PreTrainedModel):
     def save_pretrained(  # type: ignore[override]
         self, save_directory: str | Path, state_dict: dict[str, torch.Tensor] | None = None, **kwargs: Any
     ) -> None:
-        """Writes config.json, safetensors, and each adapter as a PEFT adapter (``weaver_adapter/``, …).
+        """Writes a checkpoint: ``config.json``, safetensors, and a PEFT adapter in ``NAME_adapter/`` for each adapter.
 
         Args:
-            save_directory: folder.
-            state_dict: tensors to write in place of the model's own (a gathered sharded model's).
-            kwargs: Hugging Face's.
+            save_directory: folder of the checkpoint.
+            state_dict: the tensors to write. None means the model's own state dict. A sharded model passes its gathered
+                tensors.
+            kwargs: arguments of Hugging Face's ``save_pretrained``.
         """
         tensors = self.state_dict() if state_dict is None else state_dict
         base = {key: tensor for key, tensor in tensors.items() if not is_adapter_key(key)}
@@ -345,14 +365,19 @@ class MemGenForCausalLM(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Reads a checkpoint folder: every tensor must be there, of the right shape, and no other.
+        """Loads a checkpoint. It must hold exactly the tensors of the model.
+
+        Args:
+            pretrained_model_name_or_path: folder of the checkpoint.
+            args: positional arguments of Hugging Face's ``from_pretrained``.
+            kwargs: keyword arguments of Hugging Face's ``from_pretrained``.
 
         Raises:
-            FieldError: a tensor that is missing, extra or of another shape.
-            DataError: an adapter's file is missing.
+            FieldError: a tensor is missing, extra or of another shape.
+            DataError: a file of an adapter is missing.
         """
         wants_info = kwargs.pop("output_loading_info", False)
-        kwargs["ignore_mismatched_sizes"] = True  # reported below, with the names
+        kwargs["ignore_mismatched_sizes"] = True  # mismatches are reported below, with their names
         kwargs["output_loading_info"] = True
         loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model, info = loaded
@@ -366,7 +391,7 @@ class MemGenForCausalLM(PreTrainedModel):
         return (model, info) if wants_info else model
 
 
-# The public name. The class has the other one because tools, verl among them, tell a causal LM by its class's name.
+# The public name. The class is named differently because verl and other tools recognise a causal LM by its class name.
 MemGenModel = MemGenForCausalLM
 
 AutoModelForCausalLM.register(MemGenConfig, MemGenForCausalLM)

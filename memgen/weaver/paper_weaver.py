@@ -1,4 +1,4 @@
-"""MemGen's weaver as published: a model with LoRA of its own, and a cache of its own.
+"""MemGen's weaver as published: a model with its own LoRA adapter and its own cache.
 
 Shapes: B rows, S items of a step, K latents of a block, P past and Q new positions, H hidden size of the weaver.
 """
@@ -17,9 +17,10 @@ from memgen.weaver.weaving import Weaving
 
 
 class PaperWeaver(MemGenWeaver):
-    """Reads ``reasoner_to_weaver`` of all input embeddings so far, earlier latents included, and then the queries.
+    """The published weaver.
 
-    LoRA acts on every position. The model is another one, or the reasoner's base.
+    It reads all input embeddings of the stream so far, including earlier latents, projected by ``reasoner_to_weaver``.
+    Then it reads the queries. LoRA is applied to every position. The base model is a separate one or the reasoner's.
     """
 
     has_cache: ClassVar[bool] = True
@@ -30,15 +31,15 @@ class PaperWeaver(MemGenWeaver):
         self.reasoner_to_weaver = nn.Linear(reasoner_size, size)
 
     def context(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Projects the embeddings."""
+        """Projects the embeddings to the weaver's hidden size."""
         projected: torch.Tensor = self.reasoner_to_weaver(embeddings)
         return projected
 
     def adapted_tokens(self, is_query_BQ: torch.Tensor) -> None:
-        """Returns None: LoRA acts on all positions."""
+        """Returns None: LoRA is applied to all positions."""
 
     def read_stream(self, reasoner: Decoder, weaving: Weaving, steps: int, checkpointing: bool) -> torch.Tensor:
-        """Runs the steps through the weaver's own model; then the reasoner reads the filled streams at once."""
+        """Weaves all blocks step by step with the weaver's decoder, then runs the reasoner once over the streams."""
         plan = weaving.plan
         past: KeyValues | None = None
         past_real_BP = plan.mask_BL[:, :0]
@@ -59,7 +60,7 @@ class PaperWeaver(MemGenWeaver):
             )
             past, past_real_BP = append_first(past, new, count), torch.cat([past_real_BP, items.real_BS], 1)
             weaving.take_latents(self.latents(hidden[:, count:]))
-        weaving.items(steps)  # fills in the last block
+        weaving.items(steps)  # fills in the latents of the last block
         mask = causal_mask(plan.mask_BL, plan.mask_BL.shape[1])
         hidden, _ = run_decoder(reasoner, weaving.inputs_BLD, plan.position_BL, mask, checkpointing=checkpointing)
         return hidden

@@ -1,4 +1,4 @@
-"""Which prompts MemGen can generate from."""
+"""Checks prompts for MemGen."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from memgen.weaver.config import MemGenConfig
 
 
 def check_stream_prompts(prompts: Sequence[Sequence[int]], max_new_tokens: int, config: MemGenConfig) -> None:
-    """Refuses what cannot be generated from.
+    """Checks that a response to every prompt can be generated.
 
     Raises:
-        FieldError: a reserved id in a prompt; see also :func:`memgen.base.prompts.check_prompts`.
+        FieldError: a prompt holds a reserved id. See also :func:`memgen.base.prompts.check_prompts`.
     """
     rules = config.rules()
     for index, prompt in enumerate(prompts):

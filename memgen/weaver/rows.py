@@ -1,4 +1,4 @@
-"""Examples as woven streams: the rows that MemGen's weaver is trained on."""
+"""Converts examples to streams with latents: the rows of the weaver's supervised training."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def weave_examples(
     prefix: Sequence[int],
     max_length: int,
 ) -> list[TrainingRow]:
-    """Returns a row for each turn of the assistant, with latents on the published schedule of supervised data.
+    """Returns one row for each assistant turn, with latents on the published schedule of supervised data.
 
     Args:
-        examples: conversations.
-        tokenizer: the model's tokenizer, which knows the reserved tokens.
-        rules: the model's rules.
-        prefix: the model's ``generation_prefix_ids``, by which the trainer finds a prompt's end.
-        max_length: the most items that a stream may have.
+        examples: the conversations.
+        tokenizer: the model's tokenizer, including the reserved tokens.
+        rules: the model's stream rules.
+        prefix: the model's ``generation_prefix_ids``. The trainer uses them to find the end of a prompt.
+        max_length: maximum number of items in a stream.
 
     Raises:
-        FieldError: a stream that is too long, a reserved id in a text, or a text that writes the prefix itself.
+        FieldError: a stream is too long, a text holds a reserved id, or a text itself contains the prefix.
         DataError: see :func:`memgen.base.chat.turns_of`.
     """
     rows = []
@@ -49,14 +49,20 @@ def weave_examples(
 
 
 def without_latents(row: TrainingRow, rules: StreamRules) -> TrainingRow:
-    """Returns a row's text alone."""
+    """Returns the row without its latents."""
     pairs = zip(row.input_ids, row.loss_mask, strict=True)
     text = [(token, learnt) for token, learnt in pairs if token not in rules.reserved.places]
     return TrainingRow([token for token, _ in text], [learnt for _, learnt in text])
 
 
 def _check_prefix(segment: Segment, prefix: list[int], place: str) -> None:
-    """Refuses a text that writes the prefix: the trainer finds the prompt's end, and the turn, by its occurrences."""
+    """Checks that only the chat template writes the prefix.
+
+    The trainer finds the end of the prompt and the turn from the occurrences of the prefix.
+
+    Raises:
+        FieldError: a text contains the prefix.
+    """
     ids, width = [*segment.prompt, *segment.response], len(prefix)
     ends = [start + width for start in range(len(ids) - width + 1) if ids[start : start + width] == prefix]
     if len(ends) != segment.turn + 1 or ends[-1] != len(segment.prompt):

@@ -1,6 +1,6 @@
-"""The sampler of MemGen: it gates the reasoner's logits and draws from them.
+"""The sampler of MemGen: applies the gate to the reasoner's logits and samples ids.
 
-Shapes: R rows, V vocabulary.
+Shapes: R rows, V vocabulary size.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from memgen.weaver.stream import ReservedIds
 
 
 class Sampler:
-    """Gates the reasoner's logits and draws from them.
+    """Applies the gate to the reasoner's logits and samples ids.
 
-    The filters top-k and top-p act on the reasoner's distribution over text before the gate, so that the probability of
-    an insertion stays sigmoid(z/T).
+    The filters top-k and top-p are applied to the reasoner's distribution over text before the gate. So the probability
+    of an insertion stays sigmoid(z / T).
     """
 
     def __init__(self, settings: SamplingSettings, reserved: ReservedIds, mode: str) -> None:
@@ -31,17 +31,17 @@ class Sampler:
         asked_R: torch.Tensor,
         generators: Sequence[torch.Generator],
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draws one id for each row.
+        """Samples one id for each row.
 
         Args:
             logits_RV: the reasoner's logits.
-            trigger_R: z, which is read where the trigger is asked.
-            asked_R: first id of the block that may follow, or 0.
-            generators: the rows' random states, on the CPU.
+            trigger_R: the trigger logit z. It is used only if the trigger is asked in the row.
+            asked_R: first id of the block that may follow, or 0 if the trigger is not asked.
+            generators: random state of each row, on the CPU.
 
         Returns:
-            Ids (R,), and their log-probs (R,) under the policy at this temperature without filters. Greedy decoding
-            reports log-probs at temperature 1.
+            Ids (R,), and their log-probs (R,) under the policy at the sampling temperature, without the filters. Greedy
+            decoding returns log-probs at temperature 1.
         """
         settings = self.settings
         logits_RV = at_least_fp32(logits_RV)

@@ -1,11 +1,12 @@
-"""A MemGen model in the project's torch rollout server: any weaver and trigger, by the protocol of the SGLang class.
+"""Serves a MemGen model on the project's torch rollout server. It supports every weaver and trigger.
 
-A request's ids are a stream that may hold blocks. They are read in parts (text, queries of a weave, its latents), and
-then one drawn id after another, over the same caches as in generation. Where a gate may stand it is open; by
-``logit_bias`` the client (:class:`memgen.weaver.LatentClient`) closes those that are not, or forces one. A request
-ends when the first id of a block is drawn: the client appends the block and asks again.
+It follows the same protocol as the SGLang classes. The ids of a request are a stream that may hold blocks. The server
+reads the stream in parts (text, the queries of a block, the latents of the block), then generates one id after another
+with the same caches as generation. A gate is open wherever its kind of block could stand. The client
+(:class:`memgen.weaver.LatentClient`) closes or forces gates with ``logit_bias``. A request ends when the first id of a
+block is sampled. The client then appends the block and sends the next request.
 
-Shapes: R rows, D hidden size, V vocabulary.
+Shapes: R rows, D hidden size, V vocabulary size.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from memupdate.errors import FieldError
 
 
 class LatentServedModel:
-    """The model as the server's loop asks it (``memupdate.platform.rollout.decoding.ServedModel``)."""
+    """The wrapper of the model for the server, a :class:`memupdate.platform.rollout.decoding.ServedModel`.
+
+    Attributes:
+        end_ids: the first ids of the two kinds of block, which end any request.
+    """
 
     def __init__(self, model: MemGenModel) -> None:
         self._model = model
@@ -31,10 +36,11 @@ class LatentServedModel:
         self.end_ids = frozenset({reserved.prompt[0], reserved.inference[0]})
 
     def check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> None:
-        """Refuses what is no stream of the model.
+        """Checks that the ids of a request are a stream of the model and that the response fits into the context.
 
         Raises:
-            FieldError: a malformed stream, an id beyond the vocabulary, or no room in the context.
+            FieldError: the stream is malformed, holds an id outside the vocabulary, or leaves too little room in the
+                context.
         """
         config = self._model.config
         wrong = [token for token in prompt_ids if not 0 <= token < config.vocab_size]
@@ -49,16 +55,16 @@ class LatentServedModel:
         split_blocks(self._model.rules, prompt_ids)
 
     def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> LatentDecoding:
-        """Starts on a batch of streams."""
+        """Starts decoding a batch of streams."""
         return LatentDecoding(self._model, prompts, max_new_tokens)
 
 
 @dataclass(kw_only=True)
 class _Row(LaneRow):
-    """A row that is served."""
+    """A row of a served batch."""
 
     index: int
-    # What is read after what is being fed.
+    # The parts of the stream after the one that is being fed.
     parts: list[Part]
     # The last two ids of the stream.
     ending: tuple[int | None, int]
@@ -66,7 +72,7 @@ class _Row(LaneRow):
     gates: tuple[int, ...] = ()
 
     def go_on(self) -> bool:
-        """Turns to the next part; False where there is none."""
+        """Moves on to the next part of the stream. Returns False if there is none."""
         self.feed_ids, self.feed_latents = [], None
         if not self.parts:
             return False
@@ -79,7 +85,7 @@ class _Row(LaneRow):
 
 
 class LatentDecoding:
-    """One batch at work."""
+    """The decoding of one batch of streams."""
 
     def __init__(self, model: MemGenModel, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> None:
         self._rules: StreamRules = model.rules
@@ -97,17 +103,21 @@ class LatentDecoding:
             unheard_ids=[token for part in parts if not isinstance(part, int) for token in part],
         )
         if prompt[-1] not in self._rules.reserved.places:
-            # It may be the prompt's end, or a delimiter of the response: the client knows which.
+            # This may be the end of the prompt or a delimiter of the response. Only the client knows which.
             row.gates = (self._rules.reserved.prompt[0], *self._gate_after(row.ending))
         row.go_on()
         return row
 
     def _gate_after(self, ending: tuple[int | None, int]) -> tuple[int, ...]:
-        """The gate after a delimiter; the client counts how often it was taken."""
+        """Returns the gate after a delimiter, or nothing if there is no delimiter. The client counts the blocks."""
         return self._rules.reserved.inference[:1] if self._rules.delimiters.counts(*ending) else ()
 
     def start(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Reads the streams, and returns the policy of what follows each."""
+        """Reads the streams and returns the policy of the next id of each.
+
+        Returns:
+            Function from temperatures (R,) to gated logits (R, V).
+        """
         found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         while len(found) < len(self._rows):
             last = [place for place, row in enumerate(self._rows) if row.feeds and not row.parts and row.gates]
@@ -121,7 +131,11 @@ class LatentDecoding:
         )
 
     def step(self, rows: Sequence[int], token_ids: Sequence[int]) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Reads one text id each of the requests ``rows``; the others have ended."""
+        """Reads one text id for each of the requests ``rows``. All other requests have ended.
+
+        Returns:
+            Function from temperatures (R,) to gated logits (R, V), in the order of ``rows``.
+        """
         drawn = dict(zip(rows, token_ids, strict=True))
         ended = {place for place, row in enumerate(self._rows) if row.index not in drawn}
         self._rows = self._lanes.leave(self._rows, ended)
@@ -140,9 +154,9 @@ class LatentDecoding:
     def _policy(
         self, last_RD: torch.Tensor, trigger_R: torch.Tensor, rows: Sequence[_Row]
     ) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Gated logits as a function of the temperatures."""
+        """Returns a function from temperatures (R,) to gated logits (R, V)."""
         logits_RV = self._lanes.head(last_RD)
-        # Two gates can be open at once: each row is gated for both, and what is masked for one is open for the other.
+        # Two gates can be open in one row. The row is gated once for each, and the maximum keeps both open.
         asked = [torch.tensor([row.gates[side] if row.gates else 0 for row in rows]) for side in (0, -1)]
         if torch.equal(*asked):
             asked.pop()

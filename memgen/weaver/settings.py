@@ -1,4 +1,4 @@
-"""What MemGen is told: its ``model`` section, its part of ``run.grpo``, and which settings go together."""
+"""The settings of MemGen: its ``model`` section, its part of ``run.grpo``, and the checks of both."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from memgen.sections import Grpo, ModelSettings, Run
 from memupdate.checks import check_number_from_zero
 from memupdate.errors import FieldError
 
-# Stage -> the components that it trains.
+# Maps each training stage to the components that it trains.
 STAGES = {"weaver": ("weaver",), "trigger": ("trigger",), "both": ("weaver", "trigger")}
 
 
 @dataclass
 class Lora:
-    """An adapter's shape: see :class:`memgen.base.adapters.LoraSettings`."""
+    """The shape of an adapter, see :class:`memgen.base.adapters.LoraSettings`."""
 
     rank: int = 16
     alpha: float = 32.0
@@ -24,14 +24,15 @@ class Lora:
 
 @dataclass
 class MemGenSettings(ModelSettings):
-    """The ``model`` section of MemGen.
+    """The ``model`` section of MemGen. The attributes not listed here are those of :func:`memgen.weaver.build_memgen`.
 
     Attributes:
         weaver: ``paper`` or ``shared``.
         trigger: ``paper`` or ``head``.
-        weaver_base, trigger_base: models of their own for a ``paper`` weaver and trigger; null shares the reasoner's.
-        mode: ``learned``, ``always`` or ``never`` (vanilla). It is set anew where a checkpoint is read.
-        The rest: see :func:`memgen.weaver.build_memgen`.
+        weaver_base, trigger_base: Hugging Face folder or name of a separate base model for a ``paper`` weaver or
+            trigger; null uses the reasoner's base model.
+        mode: ``learned``, ``always`` or ``never`` (the vanilla model). When a checkpoint is loaded, this value replaces
+            the mode stored in it.
     """
 
     weaver: str = "shared"
@@ -50,7 +51,7 @@ class MemGenSettings(ModelSettings):
 
     @property
     def variant(self) -> str:
-        """The mode: ``evaluation-always`` and ``evaluation-never`` stand side by side."""
+        """Name of the evaluated variant: the mode. Results are in ``evaluation-always``, ``evaluation-never`` etc."""
         return self.mode
 
 
@@ -59,18 +60,19 @@ class MemGenGrpo(Grpo):
     """The ``run.grpo`` section of MemGen.
 
     Attributes:
-        invocation_penalty: λ of the trigger's objective: a reward loses λ for a rate of insertions that is 1 above that
-            of the group's good answers. 0 takes nothing. It is no part of the weaver's stage.
+        invocation_penalty: λ of the trigger's objective, at least 0. A reward loses λ times the amount by which its
+            insertion rate exceeds the mean rate of the group's high-reward answers. 0 means no penalty. The stage
+            ``weaver`` does not use it.
     """
 
     invocation_penalty: float = 0.1
 
 
 def check(model: MemGenSettings, run: Run) -> None:
-    """Checks what the settings say together.
+    """Checks MemGen's own settings, alone and together with ``run``.
 
     Raises:
-        FieldError: the first value that is not allowed.
+        FieldError: a value is not allowed. The error reports the first such value.
     """
     assert isinstance(run.grpo, MemGenGrpo)
     check_number_from_zero("run.grpo.invocation_penalty", run.grpo.invocation_penalty)

@@ -1,4 +1,4 @@
-"""The weaver that shares the reasoner and its cache: the queries stand behind the stream, with LoRA on them alone.
+"""The weaver that shares the reasoner and its cache. Queries follow the stream, and LoRA is applied only to them.
 
 Shapes: B rows, S items of a step, K latents of a block, P past and Q new positions, D hidden size of the reasoner.
 """
@@ -17,24 +17,27 @@ from memgen.weaver.weaving import Weaving
 
 
 class SharedWeaver(MemGenWeaver):
-    """The reasoner itself reads the queries behind its own stream. There is no second cache and no projection in."""
+    """The weaver that uses the reasoner itself.
+
+    The reasoner reads the queries after its own stream. There is no second cache and no input projection.
+    """
 
     has_cache: ClassVar[bool] = False
     may_own_decoder: ClassVar[bool] = False
 
     def add_context_projection(self, reasoner_size: int, size: int) -> None:
-        """Adds nothing: the two sizes are equal."""
+        """Adds nothing: the two hidden sizes are equal."""
 
     def context(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Returns the embeddings as they are."""
+        """Returns the embeddings unchanged."""
         return embeddings
 
     def adapted_tokens(self, is_query_BQ: torch.Tensor) -> torch.Tensor:
-        """Returns the queries alone."""
+        """Returns the positions of the queries."""
         return is_query_BQ.reshape(-1).nonzero().squeeze(1)
 
     def read_stream(self, reasoner: Decoder, weaving: Weaving, steps: int, checkpointing: bool) -> torch.Tensor:
-        """Runs each step's items and queries through the reasoner together."""
+        """Runs the items and the queries of each step through the reasoner in one pass."""
         hidden_BLD = torch.zeros_like(weaving.inputs_BLD)
         past: KeyValues | None = None
         past_real_BP = weaving.plan.mask_BL[:, :0]

@@ -1,4 +1,4 @@
-"""The training forward: hidden states of whole streams, with gradients through the caches."""
+"""The training forward pass: hidden states of whole streams, with gradients through the caches."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from memgen.weaver.weaving import Weaving
 
 
 def agreed_steps(model: nn.Module, steps: int) -> int:
-    """Returns ``steps``, or the most of all ranks where the model is sharded.
+    """Returns the maximum of ``steps`` over all ranks if the model is sharded, else ``steps``.
 
-    FSDP2 gathers a layer's weights each time the layer runs, so ranks that run it a different number of times deadlock.
+    FSDP2 gathers a layer's weights each time the layer runs, so all ranks must run it the same number of times.
+    Otherwise they deadlock.
     """
     sharded = next((parameter for parameter in model.parameters() if isinstance(parameter, DTensor)), None)
     if sharded is None:
@@ -30,17 +31,18 @@ def agreed_steps(model: nn.Module, steps: int) -> int:
 def stream_hidden(
     reasoner: Decoder, weaver: MemGenWeaver, plan: StreamPlan, steps: int, checkpointing: bool
 ) -> torch.Tensor:
-    """Reads the streams of a plan, and weaves their blocks on the way.
+    """Runs the reasoner over the streams of a plan and weaves their blocks.
 
     Args:
         reasoner: the reasoner's decoder.
         weaver: the weaver.
-        plan: the streams.
-        steps: weaves to run, at least ``plan.steps``; the rest have no row and change nothing.
-        checkpointing: recompute each layer in the backward pass.
+        plan: the plan of the streams.
+        steps: number of weaves to run, at least ``plan.steps``. Extra weaves have no block in any row and do not change
+            the result.
+        checkpointing: whether to recompute each layer in the backward pass.
 
     Returns:
-        Last hidden states of the reasoner (B, L, D); padding is finite and means nothing.
+        Last hidden states of the reasoner (B, L, D). Values at padding are finite and meaningless.
     """
     weaving = Weaving(plan, reasoner.embed_tokens(plan.ids_BL))
     hidden_BLD = weaver.read_stream(reasoner, weaving, steps, checkpointing)

@@ -1,4 +1,4 @@
-"""The trigger: decides, after a delimiter, whether a block is inserted.
+"""The trigger: decides whether a block is inserted, at the end of the prompt or after a delimiter.
 
 Shapes: B rows, L columns, S text items, D hidden size of the reasoner, H of the trigger.
 """
@@ -18,12 +18,12 @@ from memgen.weaver.stream import StreamPlan
 
 
 class MemGenTrigger(nn.Module, ABC):
-    """A linear layer of two logits, skip and insert, over a hidden state.
+    """The base class of triggers: a linear layer maps a hidden state to two logits, skip and insert.
 
     Attributes:
-        adapter: name of the LoRA adapter that it reads with, or None.
-        has_cache: whether it reads the text into a cache of its own.
-        may_own_decoder: whether it can have another base model than the reasoner.
+        adapter: name of the trigger's LoRA adapter, or None.
+        has_cache: whether the trigger reads the text into its own cache.
+        may_own_decoder: whether the trigger can have a base model separate from the reasoner's.
     """
 
     adapter: ClassVar[str | None]
@@ -33,41 +33,41 @@ class MemGenTrigger(nn.Module, ABC):
     def __init__(self, reasoner_decoder: Decoder, own_decoder: Decoder | None) -> None:
         super().__init__()
         self.own_decoder = own_decoder
-        # In a tuple, so that the reasoner's weights are not registered here again.
+        # A tuple hides the decoder from nn.Module, so that the reasoner's weights are not registered twice.
         self._borrowed = (reasoner_decoder,)
         self.output_layer = nn.Linear(int(self.decoder.config.hidden_size), 2)
 
     @property
     def decoder(self) -> Decoder:
-        """The decoder whose states are read: its own, or the reasoner's."""
+        """The decoder whose hidden states the trigger reads: a separate one if there is one, else the reasoner's."""
         return self._borrowed[0] if self.own_decoder is None else self.own_decoder
 
     def logit(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Returns z = logit(insert) - logit(skip), (...), from last hidden states (..., H)."""
+        """Returns the trigger logit z = logit(insert) - logit(skip), (...), for last hidden states (..., H)."""
         logits = self.output_layer(hidden)
         z: torch.Tensor = logits[..., 1] - logits[..., 0]
         return z
 
     @abstractmethod
     def stream_logits(self, plan: StreamPlan, hidden_BLD: torch.Tensor, checkpointing: bool) -> torch.Tensor:
-        """Returns z (B, L) at every text position of known streams.
+        """Returns the trigger logits z (B, L) of known streams. They are meaningful at text positions only.
 
         Args:
-            plan: the streams.
+            plan: the plan of the streams.
             hidden_BLD: last hidden states of the reasoner.
-            checkpointing: recompute each layer in the backward pass.
+            checkpointing: whether to recompute each layer in the backward pass.
         """
 
 
 class PaperTrigger(MemGenTrigger):
-    """MemGen's trigger as published: a model with LoRA that reads the text and never a latent."""
+    """MemGen's trigger as published: a model with a LoRA adapter that reads only text, never latents."""
 
     adapter: ClassVar[str | None] = "trigger"
     has_cache: ClassVar[bool] = True
     may_own_decoder: ClassVar[bool] = True
 
     def stream_logits(self, plan: StreamPlan, hidden_BLD: torch.Tensor, checkpointing: bool) -> torch.Tensor:
-        """Runs one pass over the text alone."""
+        """Computes the logits in one pass over the text."""
         assert self.adapter is not None
         column_BS, real_BS = columns_of(plan.is_text_BL)
         hidden, _ = run_decoder(
@@ -83,9 +83,9 @@ class PaperTrigger(MemGenTrigger):
 
 
 class HeadTrigger(MemGenTrigger):
-    """Reads the reasoner's last hidden state at the delimiter, which costs next to nothing.
+    """A trigger that reads the reasoner's last hidden state. It costs almost no computation.
 
-    The state is detached, so that decisions do not train the weaver.
+    The state is detached, so that the trigger's gradient does not train the weaver.
     """
 
     adapter: ClassVar[str | None] = None
@@ -93,9 +93,9 @@ class HeadTrigger(MemGenTrigger):
     may_own_decoder: ClassVar[bool] = False
 
     def logit(self, hidden: torch.Tensor) -> torch.Tensor:
-        """See :meth:`MemGenTrigger.logit`."""
+        """Returns z from detached hidden states, see :meth:`MemGenTrigger.logit`."""
         return super().logit(hidden.detach())
 
     def stream_logits(self, plan: StreamPlan, hidden_BLD: torch.Tensor, checkpointing: bool) -> torch.Tensor:
-        """Reads the reasoner's states."""
+        """Computes the logits from the reasoner's hidden states."""
         return self.logit(hidden_BLD)

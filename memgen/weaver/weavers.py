@@ -1,4 +1,4 @@
-"""The weaver: writes the latents of a block from everything before it.
+"""The weaver: computes the latents of a block from everything before the block.
 
 Shapes: B rows, L columns, K latents of a block, D hidden size of the reasoner, H of the weaver.
 """
@@ -19,15 +19,16 @@ from memgen.weaver.weaving import Weaving
 
 
 class MemGenWeaver(nn.Module, ABC):
-    """Queries of the two kinds of block, their norms and scales, the projections, and the model that reads the prefix.
+    """The base class of weavers.
 
-    The last hidden states of a block's K queries, through ``weaver_to_reasoner``, are its latents. A query block is
-    LayerNorm(queries) · scale. What reads the prefix is a subclass's matter.
+    It holds, for each kind of block, K learned queries with a layer norm and a scale. The input of a weave is
+    LayerNorm(queries) · scale, behind the prefix. The latents of the block are the last hidden states of its queries,
+    projected by ``weaver_to_reasoner``. A subclass decides which model reads the prefix.
 
     Attributes:
-        adapter: name of the LoRA adapter that weaves.
-        has_cache: whether it reads the prefix into a cache of its own.
-        may_own_decoder: whether it can have another base model than the reasoner.
+        adapter: name of the weaver's LoRA adapter.
+        has_cache: whether the weaver reads the prefix into its own cache.
+        may_own_decoder: whether the weaver can have a base model separate from the reasoner's.
     """
 
     adapter: ClassVar[str] = "weaver"
@@ -39,7 +40,7 @@ class MemGenWeaver(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.own_decoder = own_decoder
-        # In a tuple, so that the reasoner's weights are not registered here again.
+        # A tuple hides the decoder from nn.Module, so that the reasoner's weights are not registered twice.
         self._borrowed = (reasoner_decoder,)
         reasoner_size = int(reasoner_decoder.config.hidden_size)
         size = int(self.decoder.config.hidden_size)
@@ -53,11 +54,11 @@ class MemGenWeaver(nn.Module, ABC):
 
     @property
     def decoder(self) -> Decoder:
-        """The decoder that weaves: its own, or the reasoner's."""
+        """The decoder of the weaver: a separate one if there is one, else the reasoner's."""
         return self._borrowed[0] if self.own_decoder is None else self.own_decoder
 
     def reset(self) -> None:
-        """Sets initial values: queries N(0, 1), scales 1."""
+        """Initialises the queries from N(0, 1) and the scales with 1."""
         nn.init.normal_(self.prompt_queries)
         nn.init.normal_(self.inference_queries)
         nn.init.ones_(self.prompt_scale)
@@ -73,13 +74,13 @@ class MemGenWeaver(nn.Module, ABC):
         return queries
 
     def queries_of(self, kind_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns queries for a batch of rows, K being the longer of the two blocks.
+        """Returns the queries for a batch of rows. K is the length of the longer kind of block.
 
         Args:
-            kind_B: kind of each row's block, 0 for a row without one.
+            kind_B: kind of each row's block, 0 for a row without a block.
 
         Returns:
-            Queries (B, K, H) and which of them are real (B, K).
+            Queries (B, K, H), and a mask (B, K) that is True for real queries.
         """
         both = [self.queries(PROMPT), self.queries(INFERENCE)]
         longest = max(map(len, both))
@@ -89,37 +90,44 @@ class MemGenWeaver(nn.Module, ABC):
         return table_2KH[(kind_B - 1).clamp(min=0)], real_BK
 
     def latents(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Returns the latents (..., D) of queries whose last hidden states are ``hidden`` (..., H)."""
+        """Returns the latents (..., D) for the last hidden states ``hidden`` (..., H) of queries."""
         latents: torch.Tensor = self.weaver_to_reasoner(hidden)
         return latents
 
-    # -- what a weaver does in its own way
+    # -- what a subclass implements
 
     @abstractmethod
     def add_context_projection(self, reasoner_size: int, size: int) -> None:
-        """Adds what :meth:`context` needs. Called between the other parts, whose initial values are drawn in turn."""
+        """Adds the modules that :meth:`context` needs.
+
+        ``__init__`` calls it between creating the other modules, so it affects the order of random initial values.
+
+        Args:
+            reasoner_size: hidden size of the reasoner.
+            size: hidden size of the weaver.
+        """
 
     @abstractmethod
     def context(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Returns what the weaver reads (..., H) for input embeddings (..., D) of the reasoner."""
+        """Returns the weaver's input embeddings (..., H) for input embeddings (..., D) of the reasoner."""
 
     @abstractmethod
     def adapted_tokens(self, is_query_BQ: torch.Tensor) -> torch.Tensor | None:
-        """Returns the positions that LoRA acts on, as indices into the flattened (B, Q); None for all of them.
+        """Returns the positions to which LoRA is applied, as indices into the flattened (B, Q), or None for all.
 
         Args:
-            is_query_BQ: which positions of a pass are queries, and real.
+            is_query_BQ: True for the positions of a pass that are real queries.
         """
 
     @abstractmethod
     def read_stream(self, reasoner: Decoder, weaving: Weaving, steps: int, checkpointing: bool) -> torch.Tensor:
-        """Weaves the blocks of known streams, and has the reasoner read all of them.
+        """Weaves the blocks of known streams and runs the reasoner over the streams.
 
         Args:
             reasoner: the reasoner's decoder.
             weaving: the steps of the batch.
-            steps: how many of them weave a block.
-            checkpointing: recompute each layer in the backward pass.
+            steps: number of steps that weave a block.
+            checkpointing: whether to recompute each layer in the backward pass.
 
         Returns:
             Last hidden states of the reasoner (B, L, D).
@@ -130,22 +138,22 @@ class MemGenWeaver(nn.Module, ABC):
     def augment_prompt(
         self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Writes the latents of a block at the prompt's end, from a prefix as a whole (no cache).
+        """Computes the latents of a block at the end of the prompt. It reads the whole prefix without a cache.
 
         Args:
-            inputs_embeds: input embeddings of the reasoner so far (B, L, D), earlier latents included.
-            attention_mask: 1 for real items (B, L), padding on any side.
+            inputs_embeds: input embeddings of the reasoner's prefix (B, L, D), including earlier latents.
+            attention_mask: 1 for real items (B, L), with padding on any side.
 
         Returns:
-            Latents (B, Kp, D), their mask of ones (B, Kp), and their positions (B, Kp), which go on after each row's
-            last real item.
+            Latents (B, Kp, D), their mask of ones (B, Kp), and their position ids (B, Kp). The positions continue after
+            the last real item of each row.
         """
         return self._augment(PROMPT, inputs_embeds, attention_mask)
 
     def augment_inference(
         self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Writes the latents of a block after a delimiter: as :meth:`augment_prompt`, with Ki of them."""
+        """Computes the Ki latents of a block after a delimiter, otherwise like :meth:`augment_prompt`."""
         return self._augment(INFERENCE, inputs_embeds, attention_mask)
 
     def _augment(

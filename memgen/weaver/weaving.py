@@ -1,7 +1,8 @@
-"""The steps in which a batch of streams is computed when its blocks are known.
+"""The steps of the training forward pass over streams whose blocks are known.
 
-Step s holds, in every row, the items after block s - 1 began. It ends with the queries of block s, whose last hidden
-states become that block's latents. So every position is computed once, plus K queries a block, and gradients flow from
+In every row, step s holds the items from the start of block s - 1 up to the start of block s. (Blocks are numbered from
+0; step 0 starts at the beginning of the row.) The step ends with the queries of block s. Their last hidden states
+become the latents of that block. So every position is computed once, plus K queries per block, and gradients flow from
 a token through the latents before it into the weaver.
 
 Shapes: B rows, L columns, S items of a step, K latents of a block, D hidden size of the reasoner, H of the weaver.
@@ -19,7 +20,14 @@ from memgen.weaver.stream import StreamPlan
 
 
 class Items(NamedTuple):
-    """Items of a step: their columns (B, S), which are real (B, S), positions (B, S), and embeddings (B, S, D)."""
+    """The items of a step.
+
+    Attributes:
+        column_BS: columns of the items in the batch.
+        real_BS: True for real items.
+        position_BS: position ids of the items.
+        x_BSD: input embeddings of the items.
+    """
 
     column_BS: torch.Tensor
     real_BS: torch.Tensor
@@ -28,7 +36,13 @@ class Items(NamedTuple):
 
 
 class Queries(NamedTuple):
-    """Queries of a step (B, K, H), which are real (B, K), and their positions (B, K)."""
+    """The queries of a step.
+
+    Attributes:
+        queries_BKH: the queries.
+        real_BK: True for real queries.
+        position_BK: position ids of the queries.
+    """
 
     queries_BKH: torch.Tensor
     real_BK: torch.Tensor
@@ -36,12 +50,13 @@ class Queries(NamedTuple):
 
 
 class Weaving:
-    """The steps of one batch: what all weavers do alike.
+    """The steps of one batch. This part is the same for all weavers.
 
     Attributes:
-        plan: the streams.
-        inputs_BLD: input embeddings of the streams; a block's columns are filled in when its step is read.
-        anchor: zero, and in the graph of every weave, so that backward runs the same layers on every rank.
+        plan: the plan of the streams.
+        inputs_BLD: input embeddings of the streams. :meth:`items` fills in the latents of a block.
+        anchor: a zero that depends on the latents of every weave. Added to the output, it makes the backward pass run
+            the same layers on every rank.
     """
 
     def __init__(self, plan: StreamPlan, embeddings_BLD: torch.Tensor) -> None:
@@ -51,7 +66,7 @@ class Weaving:
         self._latents_BKD: torch.Tensor | None = None
 
     def items(self, step: int) -> Items:
-        """Returns a step's items, the latents that the step before wove among them."""
+        """Returns the items of a step, including the latents that the previous step wove."""
         plan = self.plan
         column_BS, real_BS = columns_of(plan.mask_BL & (plan.step_BL == step))
         x_BSD = take(self.inputs_BLD, column_BS)
@@ -63,11 +78,11 @@ class Weaving:
         return Items(column_BS, real_BS, take(plan.position_BL, column_BS) * real_BS, x_BSD)
 
     def queries(self, step: int, queries_of: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]) -> Queries:
-        """Returns the queries of block ``step`` of each row.
+        """Returns the queries of block number ``step`` in each row.
 
         Args:
-            step: the step.
-            queries_of: the weaver's queries for kinds of blocks (B,), 0 for a row without one.
+            step: index of the step and of the block that it weaves.
+            queries_of: the weaver's :meth:`~memgen.weaver.weavers.MemGenWeaver.queries_of`.
         """
         plan = self.plan
         first_B1 = (plan.starts_BL & (plan.step_BL == step + 1)).long().argmax(1, keepdim=True)
@@ -77,6 +92,6 @@ class Weaving:
         return Queries(queries_BKH, real_BK, position_BK * real_BK)
 
     def take_latents(self, latents_BKD: torch.Tensor) -> None:
-        """Keeps the latents of a step's block for the next step."""
+        """Stores the latents of the step's block for the next step."""
         self._latents_BKD = latents_BKD
         self.anchor = self.anchor + latents_BKD.sum() * 0.0

@@ -1,1 +1,1 @@
-"""SGLang model classes with latents: ``SGLANG_EXTERNAL_MODEL_PACKAGE=memgen.weaver.sglang`` loads them."""
+"""SGLang model classes with latents. ``SGLANG_EXTERNAL_MODEL_PACKAGE=memgen.weaver.sglang`` makes SGLang load them."""

@@ -1,14 +1,14 @@
-"""The shared weaver and the trigger's gate inside an SGLang model.
+"""The ``shared`` weaver and the gate of the ``head`` trigger inside an SGLang model.
 
-A prefill that holds reserved ids fills their blocks one after the other: a pass in which a block's rows are its
-queries, with LoRA on them alone, gives the block's latents; the next pass overwrites the same cache slots. N new blocks
-cost N + 1 passes over the new part of the prompt. Decoding is the base model's, and a few operations of fixed shape for
-the gate.
+If a prefill holds reserved ids, it weaves their blocks one after the other. In the pass for a block, the block's
+positions are its queries, and LoRA is applied only to them. The pass yields the latents, and the next pass overwrites
+the same cache slots. A prefill with at most n new blocks per request takes n + 1 passes over its new positions.
+Decoding is that of the base model plus a few operations of fixed shape for the gate.
 
-Which questions are open is the client's to say, by SGLang's ``logit_bias``: the server opens the prompt block's gate on
-every prefill and the other one after every delimiter.
+The server opens the gate of the prompt block in every prefill, and the other gate after every delimiter. The client
+closes the gates that must not be taken with SGLang's ``logit_bias``.
 
-Shapes: N new positions of all requests, R requests, D hidden size, V vocabulary.
+Shapes: N new positions of all requests, R requests, D hidden size, V vocabulary size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PREFIX = "memgen."
 
 
 class LatentMemory:
-    """Mixin before an SGLang causal LM class of Qwen or Llama shape."""
+    """A mixin for SGLang's causal LM classes of Qwen and Llama. It must come before that class in the bases."""
 
     model: Any
     config: Any
@@ -34,7 +34,11 @@ class LatentMemory:
     latent: dict[str, torch.Tensor]
 
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Loads base and latent tensors; called again for every weight update."""
+        """Loads the base tensors and the latent tensors. SGLang calls it again for every weight update.
+
+        Raises:
+            ValueError: a latent tensor is missing or extra.
+        """
         base, latent = [], {}
         for name, tensor in weights:
             if name.startswith(PREFIX):
@@ -58,14 +62,14 @@ class LatentMemory:
         self.prompt_first, self.inference_first = prompt[0], inference[0]
         self.reserved = torch.tensor(prompt + inference, device=device)
         vocabulary = self.config.vocab_size
-        # Row of `queries` for a reserved id, -1 for text.
+        # For a reserved id, its row in `queries`; -1 for text.
         self.query_V = torch.full((vocabulary,), -1, device=device)
         self.query_V[self.reserved] = torch.arange(len(self.reserved), device=device)
         self.first_V = torch.zeros(vocabulary, dtype=torch.bool, device=device)
         self.first_V[[self.prompt_first, self.inference_first]] = True
         self.delimiter_V = torch.zeros(vocabulary, dtype=torch.bool, device=device)
         self.delimiter_V[torch.tensor(settings["delimiter_ids"], dtype=torch.long, device=device)] = True
-        # Rows that the adapter changes in this pass, (N, 1), or None: no latents in it.
+        # 1 for the positions to which the adapter is applied in this pass, (N, 1); None if the pass has no queries.
         self.adapted_N1: torch.Tensor | None = None
         for index, layer in enumerate(self.model.layers):
             layer.self_attn.qkv_proj.register_forward_hook(self._adapter_hook(index, layer.self_attn))
@@ -101,7 +105,11 @@ class LatentMemory:
         get_embedding: bool = False,
         pp_proxy_tensors: Any = None,
     ) -> Any:
-        """SGLang's signature; logits come back gated."""
+        """Runs the model and returns gated logits. The arguments are those of SGLang's models.
+
+        Raises:
+            RuntimeError: a cached prefix ends inside a block of latents.
+        """
         prefill = forward_batch.forward_mode.is_extend()
         if prefill and bool((self.query_V[input_ids] >= 0).any()):
             input_embeds = self._woven(input_ids, positions, forward_batch)
@@ -112,7 +120,7 @@ class LatentMemory:
         return output
 
     def _woven(self, input_ids: torch.Tensor, positions: torch.Tensor, forward_batch: Any) -> torch.Tensor:
-        """Input embeddings of a prefill with every block filled."""
+        """Returns the input embeddings of a prefill in which the latents of every block are filled in."""
         query_N = self.query_V[input_ids]
         is_latent_N = query_N >= 0
         block_N = torch.full_like(query_N, -1)
@@ -144,7 +152,10 @@ class LatentMemory:
     def _gate(
         self, logits_RV: torch.Tensor, ids_R: torch.Tensor, hidden_RD: torch.Tensor, sampling: Any, prefill: bool
     ) -> None:
-        """memgen.weaver.gate in place, with both gates open; no shape or branch depends on data (CUDA graphs)."""
+        """Applies :mod:`memgen.weaver.gate` in place, with both gates open.
+
+        No shape and no branch depends on data, as CUDA graphs require.
+        """
         trigger_R = (hidden_RD @ self.latent["trigger.weight"] + self.latent["trigger.bias"]).float()
         logits_RV[:, self.reserved] = MASKED
         rows_RV = logits_RV.float()
@@ -153,7 +164,7 @@ class LatentMemory:
         else:
             temperature_R1 = sampling.temperatures.view(-1, 1).float()
             scaled_R = temperature_R1[:, 0] * torch.logsumexp(rows_RV / temperature_R1, -1)
-            # SGLang asks for greedy decoding as top_k 1 at temperature 1.
+            # SGLang represents greedy decoding as top_k 1 at temperature 1.
             norm_R = torch.where(sampling.top_ks <= 1, rows_RV.amax(-1), scaled_R)
         is_text_R = self.query_V[ids_R] < 0
         asked_R = is_text_R & (self.delimiter_V[ids_R] | prefill)

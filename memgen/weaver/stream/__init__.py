@@ -1,6 +1,6 @@
-"""A trajectory as one stream of token ids: text, and blocks of reserved ids that stand for latents.
+"""Streams: a trajectory as one sequence of token ids. It holds text and blocks of reserved ids that stand for latents.
 
-Integers only: what is decided here needs no weights, so trainer, generation and serving share it.
+This package works on ids only and needs no weights. Training, generation and serving share it.
 """
 
 from memgen.weaver.stream.delimiters import DelimiterTable

@@ -1,4 +1,4 @@
-"""Where latents may be inserted: a table over the vocabulary, so that no text is decoded while tokens are generated."""
+"""The delimiters after which latents may be inserted, as sets of ids. So generation does not need to decode text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ class DelimiterTable:
     """The token ids after which a block may stand.
 
     Attributes:
-        ids: tokens whose text ends in a delimiter.
-        separator_ids: tokens of ``ids`` that are nothing but a point or a comma; they do not count directly after one
-            of ``digit_ids``. Empty where numbers get no exemption.
-        digit_ids: tokens whose text ends in a digit.
+        ids: tokens whose text ends in a delimiter. With number exemption, a token that itself ends in a digit and a
+            point or comma is left out.
+        separator_ids: tokens of ``ids`` whose whole text is a point or a comma. Right after one of ``digit_ids`` they
+            are not delimiters. Empty without number exemption.
+        digit_ids: tokens whose text ends in a digit. Empty without number exemption.
     """
 
     ids: frozenset[int]
@@ -33,16 +34,17 @@ class DelimiterTable:
         delimiters: Iterable[str] = DEFAULT_DELIMITERS,
         exempt_numbers: bool = False,
     ) -> DelimiterTable:
-        """Builds the table by decoding every id of a Hugging Face tokenizer once; special tokens are never delimiters.
+        """Builds the table. It decodes every id of the tokenizer once. Special and added tokens are never delimiters.
 
         Args:
-            tokenizer: the reasoner's.
-            delimiters: texts; an id counts when its own text ends in one of them.
-            exempt_numbers: a point or comma right after a digit does not count, because what follows is not known yet:
-                ``3.14`` and ``1,000`` stay whole, and a sentence that ends in a number loses its insertion point.
+            tokenizer: the reasoner's Hugging Face tokenizer.
+            delimiters: texts. An id is a delimiter if its own text ends in one of them.
+            exempt_numbers: whether a point or comma right after a digit is not a delimiter. Then ``3.14`` and ``1,000``
+                are not split. A sentence that ends in a number also loses its insertion point, because the next id is
+                not known yet.
 
         Raises:
-            FieldError: no delimiters, an empty one, or one that no token ends in.
+            FieldError: there are no delimiters, one is empty, or no token ends in one of them.
         """
         delimiters = tuple(delimiters)
         if not delimiters or "" in delimiters:
@@ -67,5 +69,5 @@ class DelimiterTable:
         )
 
     def counts(self, previous: int | None, token: int) -> bool:
-        """Returns whether a block may stand after ``token``, which itself stands after ``previous``."""
+        """Returns whether a block may stand after ``token`` if ``previous`` is the item before ``token``."""
         return token in self.ids and not (token in self.separator_ids and previous in self.digit_ids)

@@ -1,4 +1,4 @@
-"""A stream in parts: what is read at once, and what must be woven before the next can be."""
+"""Splits a stream into runs of text and blocks. A block must be woven before the next text can be read."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from memgen.weaver.stream.vocabulary import PROMPT
 from memgen.weaver.stream.weave import check_stream
 from memupdate.errors import FieldError
 
-# Ids of a run of text, or the kind of a block.
+# The ids of a run of text, or the kind of a block.
 Part = list[int] | int
 
 
 def split_blocks(rules: StreamRules, stream: Sequence[int]) -> list[Part]:
-    """Runs of text and kinds of blocks, in turn, of a stream whose prompt is not told.
+    """Splits a stream into its runs of text and its blocks, in order. The length of the prompt may be unknown.
 
-    A block of the prompt's kind ends the prompt. Without one, the response began before the first block at the latest,
-    and where it began decides nothing more.
+    A block of kind ``PROMPT`` marks the end of the prompt. If there is none, the response starts before the first
+    block, and its exact start does not matter.
+
+    Returns:
+        For each run of text its ids, and for each block its kind.
 
     Raises:
-        FieldError: no text at the start, or a malformed stream: see :func:`memgen.weaver.stream.check_stream`.
+        FieldError: the stream does not start with text, or it is malformed, see
+            :func:`memgen.weaver.stream.check_stream`.
     """
     places = rules.reserved.places
     first = next((column for column, token in enumerate(stream) if token in places), None)

@@ -1,4 +1,4 @@
-"""The plan of a batch of streams: what every position is, where it stands, and when it is computed.
+"""The plan of a batch of streams: the kind of every item, its position, and the step that computes it.
 
 Shapes: B rows, L columns.
 """
@@ -13,21 +13,21 @@ from memupdate.errors import FieldError
 
 
 class StreamPlan:
-    """What follows from ids, mask and prompt lengths alone; padding may stand on either side.
+    """Everything that follows from ids, mask, prompt lengths and turns of the streams. Padding may be on either side.
 
     Attributes:
-        ids_BL, mask_BL: the streams; True marks real items.
+        ids_BL, mask_BL: ids of the streams, and True for real items.
         kind_BL: ``TEXT``, ``PROMPT`` or ``INFERENCE``; padding is ``TEXT``.
         offset_BL: index of a latent in its block.
-        is_text_BL: real text items.
-        position_BL: real items before this one; padding never counts.
-        text_position_BL: real text items before this one (the trigger's positions).
-        starts_BL: first items of blocks.
-        step_BL: blocks begun up to and with this item. Items of step s are computed together, after the weave of block
-            s - 1 has filled its latents.
-        blocks_B: blocks of each row.
-        asked_BL: where the trigger is asked what follows: the first id of the block that may be inserted, else 0.
-        forced_BL: inside a block, the only id that may follow, else 0.
+        is_text_BL: True for real text items.
+        position_BL: position id: the number of real items before this one.
+        text_position_BL: number of real text items before this one. These are the trigger's position ids.
+        starts_BL: True for the first item of a block.
+        step_BL: number of blocks that start at or before this item. The items of step s are computed together, after
+            the latents of block s - 1 have been woven.
+        blocks_B: number of blocks in each row.
+        asked_BL: where the trigger is asked, the first id of the block that may follow; else 0.
+        forced_BL: inside a block, the only id that may follow; else 0.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class StreamPlan:
         """Plans a batch.
 
         Args:
-            rules: the rules of the streams.
-            tables: the same rules over the vocabulary, on the ids' device.
+            rules: the stream rules.
+            tables: the same rules as tensors, on the device of the ids.
             ids_BL: token ids.
             mask_BL: 1 or True for real items.
-            prompt_length_B: items of each row's prompt. Longer than the row means that nothing is asked in it.
-            turn_B: index of the turn that the row is, 0 when not given.
+            prompt_length_B: number of items in each prompt. If it exceeds the row, the trigger is asked nowhere in it.
+            turn_B: 0-based index of each row's turn. None means 0.
 
         Raises:
-            FieldError: a malformed stream: a cut block, a reserved id that stands alone or where no block may stand.
+            FieldError: a stream is malformed: a block is incomplete, or stands where none is allowed.
         """
         mask_BL = mask_BL.bool()
         self.ids_BL, self.mask_BL = ids_BL, mask_BL
@@ -68,7 +68,7 @@ class StreamPlan:
 
     @property
     def steps(self) -> int:
-        """Weaves that the batch needs: the most blocks that a row holds."""
+        """Number of weaves that the batch needs: the largest number of blocks in a row."""
         return int(self.blocks_B.max())
 
     def _asked(
@@ -90,7 +90,7 @@ class StreamPlan:
         return asked_BL
 
     def _check(self, rules: StreamRules) -> None:
-        """A block starts where the trigger was asked for it, and goes on as its ids say."""
+        """Checks that blocks start only where the trigger is asked, and that every block is complete."""
         expected_BL = torch.where(self.forced_BL > 0, self.forced_BL, self.asked_BL)
         before_BL = torch.nn.functional.pad(expected_BL, (1, 0))[:, :-1]
         forced_before_BL = torch.nn.functional.pad(self.forced_BL, (1, 0))[:, :-1]

@@ -1,4 +1,4 @@
-"""The rules of a stream: which ids are reserved, where a block may stand, and how many."""
+"""The stream rules: which ids are reserved, where a block may stand, and how many blocks are allowed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from memupdate.errors import FieldError
 
 @dataclass(frozen=True)
 class StreamRules:
-    """Everything that decides, from ids alone, where the trigger is asked.
+    """The rules that determine, from ids alone, where the trigger is asked.
 
     Attributes:
         reserved: the reserved ids.
         delimiters: the delimiter table.
-        max_prompt_aug_num: turns whose prompt may end in a block (the first ones of a conversation).
-        max_inference_aug_num: blocks after delimiters, in one response.
+        max_prompt_aug_num: number of turns, from the first of a conversation, whose prompt may end in a block.
+        max_inference_aug_num: maximum number of blocks after delimiters in one response.
     """
 
     reserved: ReservedIds
@@ -36,36 +36,36 @@ class StreamRules:
             raise FieldError("delimiter_ids", sorted(both), "ids that are not reserved for latents")
 
     def asked_at_prompt_end(self, turn: int) -> int | None:
-        """Returns the first id of the block that may follow the prompt of ``turn`` (0-based), or None."""
+        """Returns the first id of the block that may follow the prompt of turn ``turn`` (0-based), or None."""
         return self.reserved.prompt[0] if turn < self.max_prompt_aug_num else None
 
     def asked_after(self, previous: int | None, token: int, inserted: int) -> int | None:
-        """Returns the first id of the block that may follow a response's ``token``, or None.
+        """Returns the first id of the block that may follow ``token`` in a response, or None.
 
         Args:
-            previous: the item before ``token``.
+            previous: the item before ``token``, or None if there is none.
             token: a text id of the response.
-            inserted: blocks after delimiters that the response already holds.
+            inserted: number of blocks after delimiters that the response already holds.
         """
         if inserted >= self.max_inference_aug_num or not self.delimiters.counts(previous, token):
             return None
         return self.reserved.inference[0]
 
     def most_latents(self) -> int:
-        """Returns how many latents one response can hold."""
+        """Returns the maximum number of latents in one response."""
         prompt = len(self.reserved.prompt) if self.max_prompt_aug_num else 0
         return prompt + self.max_inference_aug_num * len(self.reserved.inference)
 
 
 class IdTables:
-    """The rules as tensors over the vocabulary, for plans of whole batches.
+    """The stream rules as tensors over the vocabulary, for plans of whole batches.
 
     Attributes:
-        kind_V: kind of the block that an id belongs to, ``TEXT`` for all others.
-        offset_V: index of a reserved id in its block.
-        length_V: length of a reserved id's block.
-        next_V: the id that must follow inside a block, 0 elsewhere.
-        delimiter_V, separator_V, digit_V: the delimiter table.
+        kind_V: kind of the block to which an id belongs; ``TEXT`` for ids that are not reserved.
+        offset_V: index of a reserved id in its block, else 0.
+        length_V: length of the block of a reserved id, else 0.
+        next_V: the id that must follow an id inside a block; 0 for the last id of a block and for text.
+        delimiter_V, separator_V, digit_V: membership in the sets of the delimiter table.
     """
 
     def __init__(self, rules: StreamRules, vocab_size: int, device: torch.device) -> None:

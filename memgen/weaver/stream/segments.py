@@ -1,6 +1,6 @@
-"""Conversations as segments: every turn is a stream of its own, whose prompt is the clean text before it.
+"""Splits conversations into segments: every turn is a separate stream whose prompt is the text before it.
 
-So the latents of earlier turns are invisible by construction, and a turn is trained and generated alike.
+So a turn never sees the latents of earlier turns, in training as in generation.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from memupdate.errors import FieldError
 
 @dataclass(frozen=True)
 class Segment:
-    """One turn.
+    """One assistant turn.
 
     Attributes:
-        prompt: text ids of everything before the turn's response.
-        response: text ids that the model wrote (or should write) in the turn.
-        turn: its index, 0-based.
+        prompt: text ids of everything before the response.
+        response: text ids of the response.
+        turn: 0-based index of the turn.
     """
 
     prompt: tuple[int, ...]
@@ -33,17 +33,17 @@ class Segment:
 
 
 def split_turns(ids: Sequence[int], supervised: Sequence[int]) -> list[Segment]:
-    """Splits a conversation into its turns.
+    """Splits a conversation into its assistant turns.
 
     Args:
         ids: text ids of the whole conversation.
-        supervised: 1 for each token that the assistant wrote, else 0; each run of ones is a turn.
+        supervised: 1 for each id that the assistant wrote, else 0. Each run of ones is a turn.
 
     Returns:
-        The turns in order; what follows the last one is left out.
+        The turns in order. The ids after the last turn are left out.
 
     Raises:
-        FieldError: the two differ in length, or nothing is supervised.
+        FieldError: ``ids`` and ``supervised`` differ in length, or ``supervised`` has no 1.
     """
     if len(ids) != len(supervised):
         raise FieldError("supervised", len(supervised), f"one flag for each of the {len(ids)} ids")

@@ -1,4 +1,4 @@
-"""The reserved part of the vocabulary: one block of ids for the prompt's end, one for places after a delimiter."""
+"""The reserved ids of the vocabulary: one block for the end of a prompt, and one block for places after a delimiter."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from memupdate.errors import FieldError
 
-# Kinds of an item of a stream.
+# The kinds of items in a stream.
 TEXT, PROMPT, INFERENCE = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class ReservedIds:
-    """The ids ``<P_0> … <P_Kp-1>`` and ``<I_0> … <I_Ki-1>``. A block is always written whole and in order.
+    """The reserved ids ``<P_0> … <P_Kp-1>`` and ``<I_0> … <I_Ki-1>``. A stream holds only whole blocks, in this order.
 
     Attributes:
-        prompt: ids of a block at the end of a prompt, Kp of them.
-        inference: ids of a block after a delimiter, Ki of them.
+        prompt: the Kp ids of a block at the end of a prompt.
+        inference: the Ki ids of a block after a delimiter.
     """
 
     prompt: tuple[int, ...]
@@ -34,10 +34,17 @@ class ReservedIds:
 
     @classmethod
     def add_to(cls, tokenizer: Any, prompt_latents: int, inference_latents: int) -> ReservedIds:
-        """Adds the reserved tokens to a Hugging Face tokenizer (in place; again is no change) and returns their ids.
+        """Adds the reserved tokens to a Hugging Face tokenizer in place and returns their ids.
+
+        Tokens that the tokenizer already has are not added again.
+
+        Args:
+            tokenizer: the tokenizer.
+            prompt_latents: number of latents in a block at the end of a prompt, Kp.
+            inference_latents: number of latents in a block after a delimiter, Ki.
 
         Raises:
-            FieldError: a number of latents below 1.
+            FieldError: a number of latents is below 1.
         """
         for field, count in (("prompt_latents", prompt_latents), ("inference_latents", inference_latents)):
             if count < 1:
@@ -52,7 +59,7 @@ class ReservedIds:
 
     @property
     def all(self) -> tuple[int, ...]:
-        """Every reserved id, the prompt block's first."""
+        """All reserved ids, those of the prompt block first."""
         return self.prompt + self.inference
 
     def block(self, kind: int) -> tuple[int, ...]:
@@ -61,14 +68,18 @@ class ReservedIds:
 
     @cached_property
     def places(self) -> dict[int, tuple[int, int]]:
-        """Reserved id → (kind of its block, index in the block)."""
+        """Maps each reserved id to the kind of its block and its index in the block."""
         return {token: (kind, index) for kind in (PROMPT, INFERENCE) for index, token in enumerate(self.block(kind))}
 
     def reject_in(self, ids: Sequence[int], field: str) -> None:
-        """Refuses ids that a user must not write.
+        """Checks that ``ids`` holds no reserved id.
+
+        Args:
+            ids: the ids to check.
+            field: name of ``ids``, for the error message.
 
         Raises:
-            FieldError: ``ids`` holds a reserved id; the message names the place.
+            FieldError: ``ids`` holds a reserved id. The message names its index.
         """
         for column, token in enumerate(ids):
             if token in self.places:

@@ -1,4 +1,4 @@
-"""From text to a stream and back, for a rollout's points of insertion and for the published schedule of SFT."""
+"""Converts text to a stream and back, with given insertion points or with the published schedule of SFT."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from memupdate.errors import FieldError
 
 @dataclass(frozen=True)
 class WovenText:
-    """A response without its latents, and where they stood.
+    """A prompt and a response without latents, and the places of the blocks.
 
     Attributes:
         prompt: text ids of the prompt.
         response: text ids of the response.
         at_prompt_end: whether a block follows the prompt.
-        after: indices into ``response`` of the tokens that a block follows, ascending.
+        after: ascending indices into ``response``. A block follows each of these tokens.
     """
 
     prompt: tuple[int, ...]
@@ -28,13 +28,13 @@ class WovenText:
 
 
 def weave(rules: StreamRules, text: WovenText, turn: int = 0) -> list[int]:
-    """Writes the blocks into the text; the inverse of :func:`unweave`.
+    """Inserts the blocks into the text. It is the inverse of :func:`unweave`.
 
     Returns:
-        The stream, prompt and response.
+        The stream of prompt and response.
 
     Raises:
-        FieldError: a reserved id in the text, or a block where none may stand.
+        FieldError: the text holds a reserved id, or a block stands where none is allowed.
     """
     rules.reserved.reject_in(text.prompt, "prompt")
     rules.reserved.reject_in(text.response, "response")
@@ -53,16 +53,19 @@ def weave(rules: StreamRules, text: WovenText, turn: int = 0) -> list[int]:
 
 
 def weave_text(rules: StreamRules, prompt: Sequence[int], response: Sequence[int], turn: int = 0) -> list[int]:
-    """Weaves by the published schedule of supervised data: a block after the prompt, and after the first delimiters.
+    """Inserts blocks on the published schedule of supervised data: after the prompt and after the first delimiters.
 
-    A delimiter that ends the response gets no block: nothing would be predicted from it.
+    The last id of the response gets no block, because no id would be predicted from it.
+
+    Returns:
+        The stream of prompt and response.
 
     Raises:
-        FieldError: a reserved id in the text.
+        FieldError: the text holds a reserved id.
     """
     at_prompt_end = rules.asked_at_prompt_end(turn) is not None
     after: list[int] = []
-    # The item before the first response token is the prompt's last one, or the block's (which is no digit).
+    # The item before the first response token is the last id of the prompt or of the block, which is not a digit.
     previous = rules.reserved.prompt[-1] if at_prompt_end else (prompt[-1] if prompt else None)
     for index, token in enumerate(response[:-1]):
         if rules.asked_after(previous, token, len(after)) is not None:
@@ -74,10 +77,10 @@ def weave_text(rules: StreamRules, prompt: Sequence[int], response: Sequence[int
 
 
 def unweave(rules: StreamRules, stream: Sequence[int], prompt_length: int, turn: int = 0) -> WovenText:
-    """Takes the blocks out of a stream.
+    """Removes the blocks from a stream and returns the text and the places of the blocks.
 
     Raises:
-        FieldError: a malformed stream.
+        FieldError: the stream is malformed.
     """
     check_stream(rules, stream, prompt_length, turn)
     places = rules.reserved.places
@@ -99,8 +102,8 @@ def check_stream(rules: StreamRules, stream: Sequence[int], prompt_length: int, 
     """Checks one stream item by item.
 
     Raises:
-        FieldError: a reserved id in the prompt, a block where none may stand, or a block that is not whole; the message
-            names the column.
+        FieldError: the prompt holds a reserved id, a block stands where none is allowed, or a block is incomplete. The
+            message names the column, except for a block that is cut off at the end.
     """
     places = rules.reserved.places
     rules.reserved.reject_in(stream[:prompt_length], "prompt")
