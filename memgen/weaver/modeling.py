@@ -87,7 +87,7 @@ class MemGenForCausalLM(PreTrainedModel):
             # All parts are initialised or were given; Hugging Face would otherwise draw given weights anew.
             for module in self.modules():
                 module._is_hf_initialized = True  # type: ignore[assignment]
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
         self.train_only(*config.trainable)
 
     # -- what is trained
@@ -300,7 +300,7 @@ class MemGenForCausalLM(PreTrainedModel):
             on_ids=on_ids,
         )
         was_training = self.training
-        self.eval()
+        self.eval()  # type: ignore[no-untyped-call]
         try:
             return generation.run(prompts, turns, [torch.Generator().manual_seed(seed) for seed in seeds])
         finally:
