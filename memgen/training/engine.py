@@ -29,7 +29,7 @@ class LatentEngine(CPUEngineMixin, FSDPEngineWithLMHead):
         config = self.model_config
         key, config.model_type = config.model_type, "language_model"  # verl accepts only this and "value_model"
         try:
-            module = super()._build_module()
+            module = super()._build_module()  # type: ignore[no-untyped-call]
         finally:
             config.model_type = key
         assert isinstance(module, PreTrainedModel)

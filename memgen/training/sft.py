@@ -36,7 +36,7 @@ class LatentSFTTrainer(SFTTrainer):
         self.engine = self.training_client.engine
 
     def _build_dataloader(self) -> None:
-        super()._build_dataloader()
+        super()._build_dataloader()  # type: ignore[no-untyped-call]
         self.train_dataloader = StepLoader(
             self.train_dataset,
             batch_size=self.config.data.train_batch_size,
@@ -50,7 +50,7 @@ class LatentSFTTrainer(SFTTrainer):
         """Trains up to the last step, unless it is already done, and exports the model."""
         # If the last step is not the end of an epoch, verl would train one more step after a restart.
         if self.resume_global_step < self.total_training_steps:
-            super().fit()
+            super().fit()  # type: ignore[no-untyped-call]
         assert isinstance(self.engine, LatentEngine)
         self.engine.export(Path(self.config.trainer.default_local_dir).parent / "model")
 
@@ -58,7 +58,7 @@ class LatentSFTTrainer(SFTTrainer):
 def run(config: DictConfig) -> None:
     """Trains with a resolved config."""
     with process_group():
-        LatentSFTTrainer(config=config).fit()
+        LatentSFTTrainer(config=config).fit()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

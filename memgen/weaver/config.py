@@ -102,7 +102,7 @@ class MemGenConfig(PreTrainedConfig):
         for name in ("weaver_lora", "trigger_lora"):
             settings = asdict(_lora(name, getattr(self, name)))
             setattr(self, name, settings | {"target_modules": list(settings["target_modules"])})
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         # When Hugging Face writes config.json, it compares with a config that it creates without arguments.
         if self.text_config is not None:
             self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)

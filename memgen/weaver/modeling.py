@@ -88,7 +88,7 @@ class MemGenForCausalLM(PreTrainedModel):
             # All parts are already initialised. Without this mark, Hugging Face would initialise given weights again.
             for module in self.modules():
                 module._is_hf_initialized = True  # type: ignore[assignment]
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
         self.train_only(*config.trainable)
 
     # -- what is trained
@@ -314,7 +314,7 @@ class MemGenForCausalLM(PreTrainedModel):
             on_ids=on_ids,
         )
         was_training = self.training
-        self.eval()
+        self.eval()  # type: ignore[no-untyped-call]
         try:
             return generation.run(prompts, turns, [torch.Generator().manual_seed(seed) for seed in seeds])
         finally:
