@@ -1,6 +1,6 @@
 """Reads and writes the state that a model keeps between turns.
 
-The state is a safetensors file of its own. It is never part of a checkpoint of weights.
+The state has its own safetensors file. It is never part of a checkpoint of weights.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class ActiveAdapters:
 
 
 class LoraLinear(nn.Linear):
-    """A linear layer with named low-rank adapters beside its own ``weight`` and ``bias``."""
+    """A linear layer with named LoRA adapters in addition to its ``weight`` and ``bias``."""
 
     active: ActiveAdapters
     settings: dict[str, LoraSettings]

@@ -21,6 +21,6 @@ def read_causal_lm(field: str, path: str) -> PreTrainedModel:
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     except (OSError, ValueError) as error:
-        raise FieldError(field, path, f"a causal LM that can be read here ({str(error).splitlines()[0]})") from error
+        raise FieldError(field, path, f"a causal LM that can be loaded ({str(error).splitlines()[0]})") from error
     assert isinstance(model, PreTrainedModel)
     return model

@@ -71,8 +71,8 @@ def turns_of(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, pl
         whole = _encode(tokenizer, _written(tokenizer, messages[: index + 1]))
         if whole[: len(prompt)] != prompt:
             raise DataError(
-                f"{place}: messages[{index}]: the chat template writes another prompt when the reply stands "
-                "behind it; training needs one that keeps it"
+                f"{place}: messages[{index}]: the chat template changes the prompt when the reply follows it; "
+                "training needs a chat template that keeps the prompt"
             )
         response = whole[len(prompt) :]
         if tokenizer.eos_token_id not in response:

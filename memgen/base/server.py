@@ -24,6 +24,6 @@ class ServerAnswer:
     stopped: bool
 
 
-# A function that sends a request: the ids, the sampling parameters (a JSON object), and the position of the first id
-# whose log-prob is wanted (-1 for the generated ids only).
+# A function that sends a request. Its arguments are the ids, the sampling parameters (a JSON object), and the position
+# of the first id whose log-prob is wanted (-1 for the generated ids only).
 Send = Callable[[list[int], dict[str, Any], int], Awaitable[ServerAnswer]]

@@ -1,4 +1,4 @@
-"""The format ``conversation``: ``messages``, a list of objects with ``role`` and ``content``."""
+"""The format ``conversation``: an object with ``messages``, a list of objects with ``role`` and ``content``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Conversation(DatasetFormat):
                     f"{place}: messages[{number}].role: expected one of {', '.join(ROLES)}, found {found!r}"
                 )
         if not any(message["role"] == "assistant" for message in messages[1:]):
-            raise DataError(f"{place}: messages: expected at least one of the assistant, after another's")
+            raise DataError(f"{place}: messages: expected at least one assistant message after another message")
         return [
             {"role": message["role"], "content": text_of(message, "content", f"{place}: messages[{number}]")}
             for number, message in enumerate(messages)

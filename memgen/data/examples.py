@@ -61,7 +61,7 @@ def read_examples(path: Path, data_format: str, limit: int | None = None) -> lis
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{place}: no JSON: {error}") from error
+            raise DataError(f"{place}: not valid JSON: {error}") from error
         if not isinstance(row, dict):
             raise DataError(f"{place}: expected a JSON object, found {type(row).__name__}")
         found.append(Example(tuple(messages_of(row, place)), place))
@@ -94,5 +94,7 @@ def split_examples(examples: list[Example], valid_ratio: float, seed: int) -> tu
     train = [example for example in examples if json.dumps(example.messages) not in held_out]
     valid = [example for example in examples if json.dumps(example.messages) in held_out]
     if not train or not valid:
-        raise FieldError("dataset.valid_ratio", valid_ratio, f"a share of {len(distinct)} examples that leaves both")
+        raise FieldError(
+            "dataset.valid_ratio", valid_ratio, f"a share of {len(distinct)} examples that leaves one or more per side"
+        )
     return train, valid

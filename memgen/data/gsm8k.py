@@ -1,4 +1,4 @@
-"""The format ``gsm8k``: ``question``, and ``answer`` with a rationale and ``#### value``, as GSM8K is published."""
+"""The format ``gsm8k``, as GSM8K is published: ``question``, and ``answer`` with a rationale and ``#### value``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CALCULATOR = re.compile(r"<<[^<>]*>>")
 
 
 class Gsm8k(DatasetFormat):
-    """A problem, and a rationale that ends in a boxed number."""
+    """A problem and a rationale. The answer after ``####`` is written as a box at the end of the rationale."""
 
     reward: ClassVar[str] = "math"
 

@@ -1,4 +1,4 @@
-"""The format ``instruction``: ``prompt`` and ``completion``."""
+"""The format ``instruction``: an object with ``prompt`` and ``completion``."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def write_questions(path: Path, questions: Sequence[Question]) -> None:
 
 
 def read_questions(path: Path) -> list[Question]:
-    """Reads what :func:`write_questions` wrote.
+    """Reads a file that :func:`write_questions` wrote.
 
     Raises:
         DataError: the file cannot be read, or it has other columns.

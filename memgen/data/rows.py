@@ -70,7 +70,7 @@ def write_rows(path: Path, rows: Sequence[TrainingRow]) -> None:
 
 
 def read_rows(path: Path) -> list[TrainingRow]:
-    """Reads what :func:`write_rows` wrote.
+    """Reads a file that :func:`write_rows` wrote.
 
     Raises:
         DataError: the file cannot be read, or it has other columns.

@@ -29,7 +29,7 @@ _QUANTITY = re.compile(
     rf"(?P<sign>[+-]?)\s*(?:(?P<whole>[0-9]+)\s+(?=[0-9]+\s*/))?(?P<over>{_DIGITS})\s*(?:/\s*(?P<under>{_DIGITS}))?"
     r"\s*(?P<unit>.*)"
 )
-# Units: words, or one of the letters m, g, s, h and l. Any other single letter, such as x, y or n, would be a variable.
+# Words and the single letters m, g, s, h and l are units. Other single letters, such as x, y or n, are variables.
 _UNIT = re.compile(r"(?:[a-z]{2,}|[mgshl])(?:\^[23])?(?:(?:\s*/\s*|[\s-]+)[a-z]+(?:\^[23])?)*")
 _FACTORS = frozenset({"pi", "hundred", "thousand", "million", "billion", "trillion", "dozen"})
 # A longer text is not read as a number: Python refuses to convert integers with thousands of digits.

@@ -29,7 +29,7 @@ class LatentClient:
     """
 
     def __init__(self, rules: StreamRules, mode: str, transport: Send) -> None:
-        """Sets the client up.
+        """Sets up the client.
 
         Args:
             rules: the model's stream rules.
@@ -71,7 +71,7 @@ class LatentClient:
         if at_prompt_end and self.mode == "always":
             self._insert(result, PROMPT, 0.0)
             at_prompt_end = False
-        # A delimiter at the end of the prompt is not a delimiter of the response, but the server cannot tell.
+        # A delimiter at the end of the prompt is not a delimiter of the response, but the server cannot know that.
         hides_delimiter = self.mode != "never" and self.rules.delimiters.counts(_before_last(prompt), prompt[-1])
         inserted = 0
         while len(result.text_ids) < max_new_tokens:

@@ -44,7 +44,7 @@ def export_for_sglang(model: MemGenModel, folder: str | Path) -> None:
     if not (isinstance(model.weaver, SharedWeaver) and isinstance(model.trigger, HeadTrigger)):
         raise FieldError("weaver, trigger", (config.weaver, config.trigger), "shared, head: what SGLang can serve")
     if config.separator_ids:
-        raise FieldError("separator_ids", len(config.separator_ids), "none: SGLang asks by the last id alone")
+        raise FieldError("separator_ids", len(config.separator_ids), "none: in SGLang the gate sees only the last id")
     kind = config.text_config.model_type
     if kind not in ARCHITECTURES:
         raise FieldError("text_config.model_type", kind, ", ".join(ARCHITECTURES))

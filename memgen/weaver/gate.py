@@ -51,8 +51,8 @@ def gate_logits(
     if mode == "always":
         forced_N = torch.where(asked_N > 0, asked_N, forced_N)
     elif mode == "learned" and len(rows):
-        # The row is normalised so that z itself stands at the block's id. To add z to a large logsumexp instead would
-        # lose precision in half precision.
+        # The row is normalised so that the block's id can have the logit z itself. Adding z to a large logsumexp
+        # instead would lose z in half precision.
         reasoner_RV = at_least_fp32(logits_NV[rows])
         if temperature == 0:
             norm_R1 = reasoner_RV.amax(-1, keepdim=True)

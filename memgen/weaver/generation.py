@@ -44,7 +44,7 @@ class Generation:
         stop_ids: frozenset[int],
         on_ids: OnIds | None = None,
     ) -> None:
-        """Sets a batch up.
+        """Sets up the generation.
 
         Args:
             lanes: new lanes of the model, without caches.

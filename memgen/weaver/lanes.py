@@ -62,8 +62,7 @@ class Fed(NamedTuple):
     Attributes:
         places: places of the rows that fed the reasoner.
         last_RD: the reasoner's last hidden state of each of these rows, at the last position that it fed.
-        trigger_R: trigger logit z of each of these rows. Rows where the trigger was not asked have 0 (``paper``
-            trigger) or a value that must be ignored (``head`` trigger).
+        trigger_R: trigger logit z of each of these rows. It is meaningless in rows where the trigger was not asked.
     """
 
     places: list[int]

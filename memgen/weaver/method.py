@@ -100,7 +100,7 @@ class MemGenMethod(LatentMethod[MemGenSettings, "MemGenConfig", "MemGenModel"]):
         }
 
     def prepare_policy(self, config: MemGenConfig, grpo: Grpo) -> None:
-        """Stores the temperature of the rollouts in the config. The gate needs it, and the trainer uses the same."""
+        """Stores the rollouts' temperature in the config, because the gate needs the temperature of the trainer."""
         config.temperature = grpo.temperature
 
     # -- rollouts

@@ -49,7 +49,7 @@ class MemGenForCausalLM(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
-    # a list, as Hugging Face declares it
+    # This is a list because Hugging Face declares it as one.
     _keys_to_ignore_on_load_missing = [r"\.lora_[AB]_(weaver|trigger)$"]  # noqa: RUF012
 
     def __init__(

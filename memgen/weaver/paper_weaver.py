@@ -27,7 +27,7 @@ class PaperWeaver(MemGenWeaver):
     may_own_decoder: ClassVar[bool] = True
 
     def add_context_projection(self, reasoner_size: int, size: int) -> None:
-        """Adds a linear layer from the reasoner's size to the weaver's."""
+        """Adds a linear layer from the reasoner's hidden size to the weaver's."""
         self.reasoner_to_weaver = nn.Linear(reasoner_size, size)
 
     def context(self, embeddings: torch.Tensor) -> torch.Tensor:

@@ -69,5 +69,5 @@ def _check_prefix(segment: Segment, prefix: list[int], place: str) -> None:
         raise FieldError(
             place,
             f"{len(ends)} openings of an assistant's turn before or in turn {segment.turn}",
-            f"{segment.turn + 1}: one for each turn so far, written by the chat template and never by a text",
+            f"{segment.turn + 1}: one for each turn so far, all of them written by the chat template",
         )

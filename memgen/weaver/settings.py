@@ -79,8 +79,8 @@ def check(model: MemGenSettings, run: Run) -> None:
     if run.mode != "train":
         return
     if model.mode == "never":
-        raise FieldError("model.mode", model.mode, "always or learned in training: never has no latents to train")
+        raise FieldError("model.mode", model.mode, "always or learned for training: mode never has no latents to train")
     if run.method == "sft" and run.stage != "weaver":
-        raise FieldError("run.stage", run.stage, "weaver, or run.method=grpo: nothing shows a trigger what to decide")
+        raise FieldError("run.stage", run.stage, "weaver, or run.method=grpo: SFT has no targets for the trigger")
     if run.stage != "weaver" and model.mode != "learned":
-        raise FieldError("model.mode", model.mode, "learned where the trigger is trained: it decides nothing otherwise")
+        raise FieldError("model.mode", model.mode, "learned to train the trigger: in other modes it decides nothing")

@@ -21,9 +21,9 @@ from memgen.weaver.weaving import Weaving
 class MemGenWeaver(nn.Module, ABC):
     """The base class of weavers.
 
-    It holds, for each kind of block, K learned queries with a layer norm and a scale. The input of a weave is
-    LayerNorm(queries) · scale, behind the prefix. The latents of the block are the last hidden states of its queries,
-    projected by ``weaver_to_reasoner``. A subclass decides which model reads the prefix.
+    For each kind of block, a weaver has K learned queries, a layer norm and a scale. To weave a block, a model reads
+    the prefix and then LayerNorm(queries) · scale. The last hidden states of the queries, projected by
+    ``weaver_to_reasoner``, are the latents of the block. A subclass decides which model reads the prefix.
 
     Attributes:
         adapter: name of the weaver's LoRA adapter.

@@ -1,7 +1,7 @@
 """The steps of the training forward pass over streams whose blocks are known.
 
-In every row, step s holds the items from the start of block s - 1 up to the start of block s. (Blocks are numbered from
-0; step 0 starts at the beginning of the row.) The step ends with the queries of block s. Their last hidden states
+The blocks of a row are numbered from 0. Step s consists of the items from the start of block s - 1 up to the start of
+block s; step 0 starts at the beginning of the row. The step ends with the queries of block s. Their last hidden states
 become the latents of that block. So every position is computed once, plus K queries per block, and gradients flow from
 a token through the latents before it into the weaver.
 

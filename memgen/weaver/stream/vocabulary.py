@@ -15,7 +15,7 @@ TEXT, PROMPT, INFERENCE = 0, 1, 2
 
 @dataclass(frozen=True)
 class ReservedIds:
-    """The reserved ids ``<P_0> … <P_Kp-1>`` and ``<I_0> … <I_Ki-1>``. A stream holds only whole blocks, in this order.
+    """The reserved ids ``<P_0> … <P_Kp-1>`` and ``<I_0> … <I_Ki-1>``. A block always has all its ids, in this order.
 
     Attributes:
         prompt: the Kp ids of a block at the end of a prompt.

@@ -118,7 +118,7 @@ def test_a_split_is_seeded_and_shares_no_example(tmp_path: Path) -> None:
         ("instruction", '{"prompt": "a"}', "a.jsonl:1: completion: expected a text"),
         ("instruction", '{"prompt": "a", "completion": 3}', "completion: expected a text that is not empty, found 3"),
         ("instruction", "[1]", "a.jsonl:1: expected a JSON object, found list"),
-        ("instruction", "{", "a.jsonl:1: no JSON"),
+        ("instruction", "{", "a.jsonl:1: not valid JSON"),
         ("instruction", "", "no examples"),
         ("conversation", '{"messages": "a"}', "messages: expected a list"),
         (
@@ -126,7 +126,7 @@ def test_a_split_is_seeded_and_shares_no_example(tmp_path: Path) -> None:
             '{"messages": [{"role": "me", "content": "a"}]}',
             r"messages\[0\].role: expected one of system",
         ),
-        ("conversation", '{"messages": [{"role": "user", "content": "a"}]}', "at least one of the assistant"),
+        ("conversation", '{"messages": [{"role": "user", "content": "a"}]}', "at least one assistant message"),
         ("gsm8k", '{"question": "a", "answer": "5"}', "answer: expected a rationale and '#### answer'"),
     ],
 )
