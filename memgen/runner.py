@@ -105,10 +105,10 @@ class MemGenRunner:
         Returns:
             The summary. ``examples`` is the number of examples. ``score`` is the mean reward (``dataset.reward``) of
             the answers. ``score_low`` and ``score_high`` are the bounds of its 95 % bootstrap interval over the
-            examples. ``loss`` is the mean cross-entropy of the reference text in nats per token, with latents inserted
-            as in supervised training. ``tokens`` is the mean number of text tokens per answer. ``tokens_per_second`` is
-            the number of text tokens in all answers per second. The method adds its own metrics, see
-            :meth:`memgen.methods.LatentMethod.summary`.
+            examples. ``loss`` is the mean cross-entropy of the text of all assistant turns in the test file, in nats
+            per token, with latents inserted as in supervised training. ``tokens`` is the mean number of text tokens per
+            answer. ``tokens_per_second`` is the number of text tokens in all answers per second. The method adds its
+            own metrics, see :meth:`memgen.methods.LatentMethod.summary`.
         """
         dataset = self.settings.dataset
         assert dataset.test_file is not None

@@ -174,7 +174,7 @@ class Run:
         grpo: the settings of reinforcement learning.
         mode: what the run does: ``train``, ``evaluate`` or ``generate``.
         method: training method, ``sft`` or ``grpo``.
-        output_dir: folder of the run. A stopped run continues when it is started again with the same folder.
+        output_dir: folder of the run. A stopped run continues when it is started again with the same settings.
         seed: random seed of initial weights, held-out examples, data order, dropout and sampling.
         device: ``cpu`` or ``cuda``.
         dtype: ``fp32`` or ``bf16``.

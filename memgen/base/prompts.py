@@ -50,7 +50,7 @@ def check_prompts(
 def turn_of(prompt: Sequence[int], prefix: Sequence[int]) -> int:
     """Returns the 0-based index of the assistant turn that a prompt opens.
 
-    It is the number of occurrences of the generation prefix, minus one, and at least 0. Without a prefix it is 0.
+    It is the number of occurrences of the generation prefix, minus one, and at least 0. For an empty prefix it is 0.
     """
     width = len(prefix)
     if not width:

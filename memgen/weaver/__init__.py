@@ -1,4 +1,4 @@
-"""MemGen: a weaver writes latents into a frozen reasoner's stream of ids, and a trigger decides when.
+"""The method MemGen: a weaver writes latents into a frozen reasoner's stream of ids, and a trigger decides when.
 
 The model needs torch, transformers and peft, but not Ray, verl or SGLang. The names below are imported on first use.
 Importing the model registers ``memgen`` with Hugging Face's Auto classes.
