@@ -33,7 +33,7 @@ _SERVED = "actor:"
 
 
 class BrokerShard:
-    """One shard of a broker. It runs a ``MemoryBroker`` for callers in many threads, each of which waits for its answer.
+    """One shard of a broker. It runs a ``MemoryBroker`` for callers in many threads, which each wait for their answer.
 
     The methods are not coroutines. For coroutines, Ray would move the arguments of each call, and then the call itself,
     from a thread to the actor's event loop and back, which costs more than most operations.
@@ -73,7 +73,7 @@ class BrokerShard:
         return self._loop.wait_for(method(self._broker, *args, **kwargs))
 
     def run_encoded(self, turn: bytes) -> bytes:
-        """Runs a turn in the encoding of ``wire`` and returns the encoded outcomes. Uses the event loop only if needed."""
+        """Runs a turn encoded as in ``wire`` and returns the encoded outcomes. Uses the event loop only if needed."""
         namespace, operations = decode_turn(turn)
         with self._loop.lock:
             begun = self._broker.begin(namespace, operations)

@@ -79,7 +79,7 @@ def locked(path: Path, wait_s: float) -> int:
 
 
 def newest_generation(folder: Path) -> Path:
-    """Returns the file of the newest generation. Creates one if there is none, and removes leftovers of a compaction."""
+    """Returns the file of the newest generation. Creates one if there is none. Removes leftovers of a compaction."""
     for unfinished in folder.glob("*.new"):
         unfinished.unlink()
     generations = sorted(folder.glob("*.jsonl"))
