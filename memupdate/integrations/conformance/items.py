@@ -16,8 +16,8 @@ SPECIAL = (
     *("%", "_", "*", "?", "[", "]", "[a]", "\\", "'", '"', "a%", "a_", "a*", "a?", "a\\"),
     *("$.a", "(a)", "a|b", "^a$"),
 )
-# Composed and decomposed é, an emoji of several code points, right-to-left scripts, a combining script, wide characters,
-# and letters with unusual case mappings.
+# Composed and decomposed é, an emoji of several code points, right-to-left scripts, a combining script, wide
+# characters, and letters with unusual case mappings.
 FOREIGN = ("caf\u00e9", "cafe\u0301", "👩‍🚀", "👩", "שלום", "سلام", "हिन्दी", "漢字", "İ", "ß", "SS")
 
 
