@@ -55,7 +55,7 @@ class MemoryAgentLoop(ToolAgentLoop):
 
     - It opens a namespace before the trajectory, and closes it if anything fails. After a success, the namespace stays
       open for the reward manager, which reads and closes it.
-    - Every tool call that the model writes is answered or counted, and the calls of one turn run in order.
+    - Every tool call that the model writes is answered, and the calls of one turn run in order.
     - Tool replies are cut by tokens.
     - Every generation has a seed.
     - ``extra_fields`` contains the counts of the trajectory.
@@ -119,7 +119,7 @@ class MemoryAgentLoop(ToolAgentLoop):
             logger.exception("namespace %s could not be closed after its trajectory failed", self._namespace)
 
     async def _handle_pending_state(self, agent_data: AgentData, sampling_params: dict[str, Any]) -> AgentState:
-        agent_data.request_id = self._namespace  # verl sends all turns with one id to one server, the same in a repeated run
+        agent_data.request_id = self._namespace  # one server for all turns, and the same in a repeated run
         state: AgentState = await super()._handle_pending_state(agent_data, sampling_params)
         return state
 

@@ -28,8 +28,8 @@ class TokenLimit:
     def cut(self, text: str) -> str:
         """Returns ``text``, cut if it has more tokens than the limit.
 
-        A cut text ends in `` …[cut: N more tokens]``, where N is the number of missing tokens. The cut is after the last
-        complete line that fits, or inside the first line if that does not fit.
+        A cut text ends in `` …[cut: N more tokens]``, where N is the number of missing tokens. The cut is after the
+        last complete line that fits, or inside the first line if that does not fit.
         """
         encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ends = [end for _, end in encoded["offset_mapping"]]
