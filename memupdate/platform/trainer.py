@@ -65,7 +65,7 @@ class PlatformTrainer(PPOTrainerSync):
         raise NotImplementedError
 
     def validation_metrics(self, rewards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """Returns further metrics of a validation, beside the means of all numbers in the rewards. The default is none.
+        """Returns metrics of a validation in addition to the means of all numbers in the rewards. The default is none.
 
         Args:
             rewards: the rewards of the validation's trajectories.

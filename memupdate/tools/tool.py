@@ -19,7 +19,7 @@ from memupdate.tools.parameter import Parameter
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """The context of a call, beside its arguments.
+    """The context of a call in addition to its arguments.
 
     Attributes:
         namespace: the namespace of the bank.
