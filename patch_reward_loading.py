@@ -2,9 +2,9 @@
 
     python patch_reward_loading.py
 
-The program's name comes from a time when a file of verl had to be patched. verl now has a setting instead, which
-configs/memory_grpo_base.yaml makes. This program shows that the setting works over verl's own defaults. The exit code
-is 0 if verl finds the class in both places, and 1 if not.
+The name dates from a time when a file of verl had to be patched. verl now has a config setting for this, and
+configs/memory_grpo_base.yaml uses it. This program checks that the setting works on top of verl's defaults. It exits
+with code 0 if verl finds the class in both places, and with code 1 otherwise.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ OVERRIDES = (
 
 
 def resolve(overrides: tuple[str, ...] = OVERRIDES) -> str:
-    """Lets verl resolve the reward manager of its own default config with ``overrides``.
+    """Makes verl resolve the reward manager of its default config with ``overrides``.
 
     Returns:
-        The full name of the class, the file it is in, and verl's version.
+        The qualified name of the class, its file, and verl's version.
 
     Raises:
+        TypeError: the resolved object is not a reward manager.
         Exception: verl or hydra cannot resolve it.
-        TypeError: verl resolves something that is not a reward manager.
     """
     import verl
     from hydra import compose, initialize_config_module
@@ -45,7 +45,7 @@ def resolve(overrides: tuple[str, ...] = OVERRIDES) -> str:
 
 
 def resolve_in_ray_worker(overrides: tuple[str, ...] = OVERRIDES) -> str:
-    """Runs ``resolve`` in a process that Ray starts, as Ray starts verl's reward workers."""
+    """Runs ``resolve`` in a Ray worker process, as verl's reward workers do."""
     import ray
 
     started_here = not ray.is_initialized()
@@ -63,17 +63,17 @@ def resolve_in_ray_worker(overrides: tuple[str, ...] = OVERRIDES) -> str:
 
 
 def report(place: str, resolving: Callable[[], str], out: Any) -> bool:
-    """Writes what ``resolving`` found. Returns whether it found something."""
+    """Calls ``resolving`` and writes its result or its error. Returns whether it succeeded."""
     try:
         out.write(f"{place}: {resolving()}\n")
-    except Exception as error:  # noqa: BLE001  the error is what this program is asked for
+    except Exception as error:  # noqa: BLE001  this program reports the error
         out.write(f"{place}: not resolved: {type(error).__name__}: {error}\n")
         return False
     return True
 
 
 def main(overrides: tuple[str, ...] = OVERRIDES) -> int:
-    """Checks both places, also if the first one fails, and returns the exit code."""
+    """Checks both places, even if the first check fails, and returns the exit code."""
     for override in overrides:
         sys.stdout.write(f"  {override}\n")
     found = [

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Trains a memory agent end to end: data, policy, warm start, GRPO, a before/after table.
+# Trains a memory agent end to end: data, policy, warm start, GRPO, and a before/after table.
 #
 #   ./run_training_container.sh [LOCOMO.json] [--profile local|cluster] [--dry-run] [-- hydra.key=value ...]
 #
-# Without a GPU: a venv in this folder, a tiny policy, a corpus that the project generates (or LOCOMO_JSON, or the file
-# given). With a GPU, or inside the image of docker/Dockerfile: the cluster profile, Qwen2.5-3B-Instruct on LoCoMo; for
-# several nodes start Ray on them and set RAY_ADDRESS. MEMUPDATE_PROFILE, MEMUPDATE_VENV and MEMUPDATE_RUNS set the
-# profile, the venv's folder and the folder of runs.
+# Without a GPU it uses the local profile with a tiny policy. With a GPU it uses the cluster profile with
+# Qwen2.5-3B-Instruct; for several nodes, start Ray on them and set RAY_ADDRESS. The corpus is the given file, or
+# $LOCOMO_JSON, or a generated one. Outside the image of docker/Dockerfile, it installs into a venv in this folder.
+# MEMUPDATE_PROFILE, MEMUPDATE_VENV and MEMUPDATE_RUNS set the profile, the venv's folder and the folder of runs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source docker/install.sh
@@ -31,7 +31,7 @@ if [ -z "$profile" ]; then
 fi
 
 if [ "${MEMUPDATE_IMAGE:-0}" = 1 ]; then
-  python=python3 # the image holds everything
+  python=python3 # the image has everything installed
 else
   install_into "${MEMUPDATE_VENV:-.venv}" run
   python=${MEMUPDATE_VENV:-.venv}/bin/python

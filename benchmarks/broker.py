@@ -1,10 +1,10 @@
-"""How fast is the broker? Forks, searches, operations over Ray, the journal's price, many trajectories at once.
+"""Measures the broker: forks, searches, operations over Ray, the cost of the journal, concurrent trajectories.
 
     python benchmarks/broker.py [--quick] [--out FILE]
 
-Times are in microseconds, medians over rounds. A ratio compares two things that were measured in turns in this run.
-``*_us`` without Ray are measured where the actor would do the work; everything over Ray goes from this process, or from
-client processes, to the broker's actors.
+Fields ``*_us`` are microseconds, medians over rounds. A ratio compares two measurements that alternated in this run.
+Forks and searches are measured in this process without Ray. Calls over Ray go from this process, or from client
+processes, to the broker's actors.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WORDS = ("garden", "tree", "Oslo", "cello", "rain", "bread", "spider", "music", 
 
 
 class RandomEmbedder:
-    """A unit vector per text, the same one each time."""
+    """An embedder that gives each text a fixed random unit vector."""
 
     name = "random"
     dim = DIM
@@ -56,7 +56,13 @@ def memories(count: int) -> list[Memory]:
 
 
 def alternate(rounds: int, each: int, **calls: Callable[[], Any]) -> dict[str, float]:
-    """Median microseconds of one call of each, measured in turns."""
+    """Returns the median microseconds per call of each function, measured in alternation.
+
+    Args:
+        rounds: the number of rounds.
+        each: the number of calls of a function per round.
+        calls: the functions by name.
+    """
     found: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -68,7 +74,7 @@ def alternate(rounds: int, each: int, **calls: Callable[[], Any]) -> dict[str, f
 
 
 def registry_of(count: int) -> BankRegistry:
-    """A registry whose namespace ``parent`` is open on so many memories."""
+    """Returns a registry with an open namespace ``parent`` of ``count`` memories and one edit."""
     embedder = RandomEmbedder()
     conversations = Conversations(None, embedder)
     rows_ND = np.random.default_rng(SEED).standard_normal((count, DIM), dtype=np.float32)
@@ -80,7 +86,7 @@ def registry_of(count: int) -> BankRegistry:
 
 
 def forks(quick: bool) -> dict[str, float]:
-    """A fork with its namespace, of a small bank and of a large one."""
+    """Measures the time to fork a small bank and a large one, with a new namespace each time."""
     large = 2_000 if quick else 100_000
     registries = {"fork_us": registry_of(MEMORIES), "fork_us_100k": registry_of(large)}
     number = iter(range(10**9))
@@ -95,7 +101,7 @@ def forks(quick: bool) -> dict[str, float]:
 
 
 def fork_bytes(quick: bool) -> dict[str, float]:
-    """Resident memory of this process per fork that is open and idle."""
+    """Measures the resident memory of this process per open, idle fork."""
     count = 2_000 if quick else 100_000
     registry = registry_of(MEMORIES)
     registry.fork("warm", "parent")
@@ -108,7 +114,10 @@ def fork_bytes(quick: bool) -> dict[str, float]:
 
 
 def searches(quick: bool) -> dict[str, float]:
-    """Top 5 of 300 vectors of length 384, here and in LangGraph's store with the same vectors; the query's is given."""
+    """Measures the top-5 search in 300 vectors of length 384, in a bank and in LangGraph's store.
+
+    Both have the same vectors, and the query's vector is given.
+    """
     held = memories(MEMORIES)
     embedder = RandomEmbedder()
     bank = MemoryBank.from_memories(held, embedder)
@@ -130,27 +139,28 @@ def searches(quick: bool) -> dict[str, float]:
         search_us=lambda: bank.search("query", 5, vector_D=query_D),
         search_langgraph_us=lambda: store.search(("bank",), query="query", limit=5),
     )
-    # Ten in a row right after the other's are slow ones: caches are cold. The broker's own pace is measured alone.
+    # Right after the other store's searches the caches are cold, which slows ten calls down. So the bank is also
+    # measured alone, and this figure replaces the first one.
     figures |= alternate(rounds, 200, search_us=lambda: bank.search("query", 5, vector_D=query_D))
     return {**figures, "search_over_langgraph": figures["search_langgraph_us"] / figures["search_us"]}
 
 
 @ray.remote(num_cpus=0, max_concurrency=THREADS)
 class Empty:
-    """An actor that is declared like the broker's."""
+    """An empty actor with the options of the broker's actors."""
 
     def call(self) -> None:
-        """Nothing: the price of a call."""
+        """Does nothing. Measures the cost of a call."""
 
     def echo(self, data: bytes) -> bytes:
-        """The same bytes: the price of a call that carries data."""
+        """Returns its argument. Measures the cost of a call with data."""
         return data
 
 
 @ray.remote(num_cpus=0, max_concurrency=1000)
 class AsyncEmpty:
     async def call(self) -> None:
-        """Nothing, in an actor with an event loop."""
+        """Does nothing, in an actor with an event loop."""
 
 
 def config(memories_dir: str, name: str, shards: int = 1, journal_dir: str | None = None) -> dict[str, Any]:
@@ -178,9 +188,10 @@ async def timed(call: Callable[[], Awaitable[Any]], times: list[float]) -> None:
 
 
 def operations(memories_dir: str, quick: bool) -> dict[str, Any]:
-    """One operation at a time from this process, against an empty call of an actor like the broker's.
+    """Measures single operations from this process, compared with an empty call of a similar actor.
 
-    Between the two: what Ray takes for a call that carries the same bytes, and then for one that the shard answers.
+    It also measures two steps in between: a call that echoes the same bytes, and a call of the shard with an encoded
+    operation, without the client.
     """
     running = start_broker(config(memories_dir, "plain"))
     empty, async_empty = Empty.remote(), AsyncEmpty.remote()
@@ -222,7 +233,14 @@ def operations(memories_dir: str, quick: bool) -> dict[str, Any]:
 
 
 async def throughput(banks: Any, trajectories: int, each: int, prefix: str) -> float:
-    """Operations per second of so many trajectories at once, one operation per call."""
+    """Returns the operations per second of concurrent trajectories with one operation per call.
+
+    Args:
+        banks: the broker or its client.
+        trajectories: the number of concurrent trajectories.
+        each: the number of operations per trajectory.
+        prefix: the prefix of the namespaces.
+    """
 
     async def trajectory(namespace: str) -> None:
         for number in range(each):
@@ -238,7 +256,7 @@ async def throughput(banks: Any, trajectories: int, each: int, prefix: str) -> f
 
 
 def journal(memories_dir: str, quick: bool) -> dict[str, float]:
-    """Sustained throughput with the journal against without, over Ray and in the service alone; in turns."""
+    """Measures the throughput with and without the journal in alternation, over Ray and in process."""
     rounds, each = (1, 5) if quick else (7, 60)
 
     async def in_turns(off: Any, on: Any, ray_or_not: str) -> dict[str, float]:
@@ -277,7 +295,7 @@ def journal(memories_dir: str, quick: bool) -> dict[str, float]:
 
 @ray.remote(num_cpus=0)
 def client_process(name: str, trajectories: int, each: int, prefix: str) -> list[float]:
-    """Milliseconds of every operation of some trajectories, all at once."""
+    """Runs concurrent trajectories and returns the milliseconds of every operation."""
     times: list[float] = []
 
     async def trajectory(client: MemoryStoreManager, namespace: str) -> None:
@@ -296,7 +314,7 @@ def client_process(name: str, trajectories: int, each: int, prefix: str) -> list
 
 
 def concurrent(memories_dir: str, quick: bool) -> dict[str, Any]:
-    """64 trajectories of 30 operations, from two client processes, for 1, 2 and 4 shards."""
+    """Measures 64 concurrent trajectories of 30 operations from two client processes, for 1, 2 and 4 shards."""
     clients, rounds = 2, 1 if quick else 5
     figures: dict[str, Any] = {}
     for shards in (1, 2, 4):

@@ -1,4 +1,4 @@
-"""What every benchmark writes beside its figures: the machine, the versions and the commit."""
+"""Functions that all benchmarks share: the command line, and the results file with machine, versions and commit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def arguments(name: str, description: str | None) -> argparse.ArgumentParser:
-    """The options that all benchmarks have."""
+    """Returns a parser with the options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
-    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json")
+    parser.add_argument("--quick", action="store_true", help="a smoke run, whose figures mean nothing")
+    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json", help="the results file")
     return parser
 
 
 def circumstances() -> dict[str, Any]:
-    """Machine, versions and commit."""
+    """Returns the machine, the versions of packages and the commit."""
     processor = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.processor(),
@@ -44,6 +44,6 @@ def circumstances() -> dict[str, Any]:
 
 
 def write(path: Path, figures: dict[str, Any]) -> None:
-    """Writes the figures and their circumstances."""
+    """Writes figures and ``circumstances`` to a JSON file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**figures, **circumstances()}, indent=1) + "\n")

@@ -1,13 +1,16 @@
-"""What latents cost: generation beside vanilla and the published algorithm, training beside a plain forward.
+"""Measures the cost of latents in generation and in training.
 
     python benchmarks/latent_generation.py [--quick] [--out FILE] [--threads 1]
 
-Generation is greedy, 512 new tokens, an active trigger, up to 5 insertions a row and one at the prompt's end; vanilla
-is Hugging Face's ``generate`` on the reasoner alone. All variants run in turn, several rounds, in one process; a figure
-is the least of its rounds, in seconds of processor time of this process, because other work on the machine adds to time
-on the wall (which is beside it). The published algorithm runs once: it is far slower than the noise. Training is one
-row of 128 + 6 blocks + 425 tokens, forward and backward, beside the frozen reasoner with LoRA on the same length
-(``lora``), and with every weight trained (``full``). Memory is what a fresh process's resident set grew by in one step.
+Generation is compared with Hugging Face's ``generate`` on the reasoner alone (vanilla) and with the published
+algorithm. It is greedy, with 512 new tokens, an active trigger, up to 5 insertions per row and one at the end of the
+prompt. All variants alternate for several rounds in one process. A figure is the minimum over the rounds of this
+process's CPU seconds, because other work on the machine adds to the wall time, which is reported too. The published
+algorithm runs once, because its extra time is far larger than the noise.
+
+Training is one forward and backward pass of a row with 128 prompt tokens, 425 text tokens and 6 blocks. It is compared
+with the reasoner on the same length, with LoRA on frozen weights (``lora``) and with all weights trained (``full``).
+Memory is the growth of a new process's resident set in one step.
 """
 
 from __future__ import annotations
@@ -44,14 +47,14 @@ TRAINING = ("lora", "full", "shared", "paper", "shared_checkpointing", "paper_ch
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
-    """Processor seconds, wall seconds and the result."""
+    """Returns the CPU seconds, the wall seconds and the result of a call."""
     wall, processor = time.perf_counter(), time.process_time()
     result = call()
     return time.process_time() - processor, time.perf_counter() - wall, result
 
 
 def vanilla(quick: bool, prompts: list[list[int]], new: int) -> Callable[[], Any]:
-    """Hugging Face's generate, prompts padded on the left."""
+    """Returns a call of Hugging Face's ``generate`` with left-padded prompts."""
     model, width = base(quick), max(map(len, prompts))
     ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
@@ -60,7 +63,7 @@ def vanilla(quick: bool, prompts: list[list[int]], new: int) -> Callable[[], Any
 
 
 def measure_generation(quick: bool, rows: int, new: int, rounds: int) -> dict[str, Any]:
-    """One batch size: seconds, positions and blocks of every variant, and the ratios."""
+    """Measures one batch size: seconds, positions and blocks of every variant, and the ratios."""
     prompts = random_prompts(rows, 32 if quick else 128, 2 if quick else 5)
     models = {name: latent_model(quick, **settings) for name, settings in VARIANTS.items()}
     greedy = SamplingSettings(temperature=0)
@@ -99,7 +102,10 @@ def measure_generation(quick: bool, rows: int, new: int, rounds: int) -> dict[st
 
 
 def positions(batch: Any) -> dict[str, Any]:
-    """Positions computed, beside those of the streams: prompt, latents and text, less the last id, which is not fed."""
+    """Returns the number of computed positions, and the number in the streams, with blocks and trigger decisions.
+
+    A stream consists of prompt, latents and text. Its last id is not counted, because it is not fed to the model.
+    """
     return {
         "computed": batch.positions,
         "streams": sum(len(row.stream) - 1 for row in batch.rows),
@@ -114,7 +120,10 @@ def positions(batch: Any) -> dict[str, Any]:
 
 
 def training_row(quick: bool) -> tuple[torch.Tensor, int]:
-    """A stream with six blocks: at the prompt's end and, evenly, after five delimiters."""
+    """Returns a stream with six blocks and the length of its prompt.
+
+    One block is at the end of the prompt. The others follow five evenly spaced delimiters.
+    """
     prompt_length, text = (32, 90) if quick else (128, 420)
     generator = torch.Generator().manual_seed(1)
     plain = [token for token in range(3, 7000) if token not in set(DELIMITERS)]
@@ -129,7 +138,7 @@ def training_row(quick: bool) -> tuple[torch.Tensor, int]:
 
 
 def training_step(variant: str, quick: bool) -> Callable[[], Any]:
-    """A forward and backward pass."""
+    """Returns a function that runs one forward and backward pass of a variant."""
     ids, prompt_length = training_row(quick)
     if variant in ("lora", "full"):
         model = base(quick).train()
@@ -159,9 +168,9 @@ def training_step(variant: str, quick: bool) -> Callable[[], Any]:
 
 
 def memory_of(variant: str, quick: bool) -> None:
-    """Prints how much the resident set of this process grows by in one step, MiB (in a process of its own)."""
+    """Prints the growth of this process's resident set in one step, in MiB. Each variant has a separate process."""
     step = training_step(variant, quick)
-    # The kernel's peak is that of the parent process until it is reset.
+    # Resets the kernel's peak, which is otherwise inherited from the parent process.
     Path("/proc/self/clear_refs").write_text("5")
     before = resident_mib("VmRSS")
     step()
@@ -169,13 +178,13 @@ def memory_of(variant: str, quick: bool) -> None:
 
 
 def resident_mib(field: str) -> float:
-    """This process's resident set, now (``VmRSS``) or at its peak (``VmHWM``)."""
+    """Returns this process's resident set in MiB, current (``VmRSS``) or peak (``VmHWM``)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":"))
 
 
 def measure_training(quick: bool, rounds: int, threads: int) -> dict[str, Any]:
-    """Time and memory of every variant, and the ratios to both plain ones."""
+    """Measures the time and memory of every variant, and their ratios to the two plain variants."""
     steps = {variant: training_step(variant, quick) for variant in TRAINING}
     times: dict[str, list[float]] = {variant: [] for variant in TRAINING}
     for _ in range(rounds):
@@ -183,7 +192,7 @@ def measure_training(quick: bool, rounds: int, threads: int) -> dict[str, Any]:
             times[variant].append(timed(step)[0])
     seconds = {variant: min(found[1:] or found) for variant, found in times.items()}
     memory = {}
-    # glibc would keep freed tensors, some more in one process than in the next; so they go back at once.
+    # By default glibc keeps freed memory, and how much differs between processes. With these settings it returns it.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     for variant in TRAINING:
         command = [sys.executable, __file__, "--memory-of", variant, "--threads", str(threads)]
@@ -200,7 +209,7 @@ def measure_training(quick: bool, rounds: int, threads: int) -> dict[str, Any]:
 
 
 def over_plain(name: str, figures: dict[str, float]) -> dict[str, float]:
-    """Ratios of the latent variants to the plain ones. (A smoke run's memory may hardly grow.)"""
+    """Returns the ratios of the latent variants to the plain ones. The memory of a smoke run may hardly grow."""
     return {
         f"{kind}_over_{plain}_{name}": figures[kind] / max(figures[plain], 1e-9)
         for kind in TRAINING[2:]
@@ -211,8 +220,8 @@ def over_plain(name: str, figures: dict[str, float]) -> dict[str, float]:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = common.arguments("latent_generation", __doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--memory-of", choices=TRAINING, help="one variant's memory, for the benchmark itself")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
+    parser.add_argument("--memory-of", choices=TRAINING, help="internal: measure only the memory of one variant")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.memory_of:

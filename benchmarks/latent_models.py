@@ -1,4 +1,4 @@
-"""The models that the latent benchmarks measure: a Qwen3 in which arithmetic dominates, with random weights."""
+"""The models of the latent benchmarks: Qwen3 with random weights, large enough that arithmetic dominates the time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DELIMITERS = list(range(11, VOCABULARY - 2 * LATENTS, 12))
 
 
 def base(quick: bool, seed: int = 1) -> Qwen3ForCausalLM:
-    """A causal LM; ``quick`` makes it small."""
+    """Returns a causal LM with random weights; a small one if ``quick``."""
     torch.manual_seed(seed)
     size, layers = (64, 2) if quick else (512, 8)
     config = Qwen3Config(
@@ -39,15 +39,16 @@ def base(quick: bool, seed: int = 1) -> Qwen3ForCausalLM:
 def latent_model(
     quick: bool, weaver: str, trigger: str, separate: bool = False, trigger_bias: float = -1.5, **changes: Any
 ) -> MemGenModel:
-    """A MemGen model whose trigger inserts at about half of the places it is asked at.
+    """Returns a MemGen model whose trigger inserts at about half of the candidate positions.
 
     Args:
-        quick: a small model.
+        quick: whether to make a small model.
         weaver: ``paper`` or ``shared``.
         trigger: ``paper`` or ``head``.
-        separate: weaver and trigger have base models of their own, in place of the reasoner's (the published default).
-        trigger_bias: half of what is added to z; below zero, insertions spread over the response.
-        changes: fields of the config.
+        separate: whether weaver and trigger have separate base models (the published default) or use the reasoner's.
+        trigger_bias: half of the number that is added to the trigger's logit z. If it is negative, insertions spread
+            over the response.
+        changes: other fields of the config.
     """
     reasoner = base(quick)
     weaver_base, trigger_base = (base(quick, 2), base(quick, 3)) if separate else (None, None)
@@ -76,6 +77,12 @@ def latent_model(
 
 
 def random_prompts(count: int, length: int, step: int = 5) -> list[list[int]]:
-    """Prompts of different lengths, the longest first."""
+    """Returns random prompts of different lengths, the longest first.
+
+    Args:
+        count: the number of prompts.
+        length: the length of the first prompt.
+        step: the difference in length between one prompt and the next.
+    """
     generator = torch.Generator().manual_seed(0)
     return [torch.randint(3, 7000, (length - step * row,), generator=generator).tolist() for row in range(count)]

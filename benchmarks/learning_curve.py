@@ -1,10 +1,11 @@
-"""Does it learn? GRPO on the local profile, several seeds, and a control whose learning rate is 0.
+"""Measures whether GRPO improves the policy of the local profile: several seeds, and controls with learning rate 0.
 
     python benchmarks/learning_curve.py [--quick] [--out FILE] [--seeds 3]
 
-All runs start from one warm-started policy and are judged on the same held-out conversations, two sampled rollouts per
-question before and after. A seed sets the order of the data and every rollout. Intervals are 95 %, bootstrapped over
-conversations with the seeds pooled; ``per_seed`` shows how far seeds differ. Writes JSON and, beside it, a plot.
+All runs start from the same warm-started policy and are evaluated on the same held-out conversations, with two sampled
+rollouts per question before and after. A seed determines the order of the data and all rollouts. Intervals are 95 %,
+bootstrapped over conversations with the seeds pooled. ``per_seed`` shows the variation between seeds. Writes a JSON
+file and a plot next to it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def one_run(job: Job, data_dir: Path, model: Path, name: str, seed: int, control: bool) -> Path:
-    """One training run, resumed where an earlier call was cut off; returns its folder."""
+    """Runs one training run, or resumes it if an earlier call was interrupted, and returns its folder."""
     run_dir = job.runs.resolve() / name
     if (run_dir / "report.json").is_file():
         return run_dir
@@ -56,20 +57,20 @@ def one_run(job: Job, data_dir: Path, model: Path, name: str, seed: int, control
 
 
 def pairs(run_dir: Path, field: str) -> list[tuple[str, float, float]]:
-    """(conversation, before, after) of every held-out rollout that was scored on both sides."""
+    """Returns (conversation, before, after) for every held-out rollout that was scored both times."""
     traces = report.read_validation(run_dir)
     paired = report.pair(traces[min(traces)], traces[max(traces)]).pairs
     return [(old["sample_id"], old["reward"][field], new["reward"][field]) for old, new in paired]
 
 
 def interval(rows: list[tuple[str, float]]) -> dict[str, float]:
-    """Mean and interval over conversations."""
+    """Returns the mean and its interval, bootstrapped over conversations."""
     found: Interval = cluster_bootstrap([value for _, value in rows], [cluster for cluster, _ in rows])
     return asdict(found)
 
 
 def compared(run_dirs: list[Path], field: str) -> dict[str, dict[str, float]]:
-    """Before, after and difference of one reward part, seeds pooled."""
+    """Returns a reward part before and after training, and the difference, with the seeds pooled."""
     rows = [row for run_dir in run_dirs for row in pairs(run_dir, field)]
     return {
         "before": interval([(c, before) for c, before, _ in rows]),
@@ -79,17 +80,17 @@ def compared(run_dirs: list[Path], field: str) -> dict[str, dict[str, float]]:
 
 
 def steps_of(run_dir: Path) -> list[dict[str, Any]]:
-    """Metrics of the training steps."""
+    """Returns the metrics of the training steps."""
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return [line for line in lines if "memory/reward" in line]
 
 
 def plot(figures: dict[str, Any], path: Path) -> None:
-    """Draws the training reward of each step, and by how much the held-out reward changed, with and without learning.
+    """Plots the training reward of each step and the change of the held-out reward, for GRPO and for the controls.
 
     Args:
-        figures: what this benchmark writes as JSON, so that the picture can be drawn again from the file.
-        path: of the picture.
+        figures: the figures of this benchmark, as in its JSON file.
+        path: the path of the image.
     """
     runs = (
         ("0.55", "control, learning rate 0", figures["training_reward_control"], figures["control"]),
@@ -117,8 +118,10 @@ def plot(figures: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     parser = common.arguments("learning_curve", __doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--runs", type=Path, default=common.ROOT / "runs" / "learning_curve")
+    parser.add_argument("--seeds", type=int, default=3, help="the number of seeds (default: 3)")
+    parser.add_argument(
+        "--runs", type=Path, default=common.ROOT / "runs" / "learning_curve", help="the folder of the runs"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     overrides = (

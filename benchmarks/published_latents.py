@@ -1,7 +1,8 @@
-"""The published MemGen generation loop, written from its description, as what the project's own is compared with.
+"""The published MemGen generation loop, written from its description, as a baseline for the project's loop.
 
-At an insertion the reasoner's cache is dropped and everything is read again; rows that insert nothing are padded on the
-left; the weaver reads the whole prefix at each weave and the trigger at each question; rows that have ended go on.
+At an insertion, it drops the reasoner's cache and computes the whole batch again. Rows that insert nothing are padded
+on the left. The weaver reads the whole prefix at each insertion, and the trigger at each decision. Finished rows are
+computed until the end.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from memgen.weaver.stream import INFERENCE, PROMPT
 
 
 class PublishedLoop:
-    """Greedy generation with a ``paper`` model's weights, batch of rows, prompts padded on the left."""
+    """Greedy generation of a batch with the weights of a ``paper`` model. Prompts are padded on the left.
+
+    Attributes:
+        positions: the number of positions computed by reasoner, weaver and trigger.
+    """
 
     def __init__(self, model: MemGenModel) -> None:
         self.model = model
         self.positions: Counter[str] = Counter()
 
     def _read(self, role: str, decoder: Any, x_BLD: torch.Tensor, mask_BL: torch.Tensor, **cache: Any) -> torch.Tensor:
-        """Hugging Face's own forward of a decoder, under the role's adapter."""
+        """Runs Hugging Face's forward pass of a decoder with the role's adapter. Returns the last hidden states."""
         self.positions[role] += x_BLD.shape[0] * x_BLD.shape[1]
         position_BL = (mask_BL.long().cumsum(1) - 1).clamp(min=0)[:, -x_BLD.shape[1] :]
         uses = [] if role == "reasoner" else [AdapterUse(role)]
@@ -55,7 +60,7 @@ class PublishedLoop:
 
     @torch.inference_mode()
     def generate(self, prompts: list[list[int]], max_new_tokens: int) -> tuple[list[list[int]], list[int]]:
-        """Returns the text ids and the number of blocks of each row."""
+        """Generates for all prompts. Returns the text ids and the number of blocks of each row."""
         model, rules = self.model, self.model.rules
         embed = model.reasoner.model.embed_tokens
         width = max(map(len, prompts))
@@ -97,7 +102,7 @@ class PublishedLoop:
     def _insert(
         self, kind: int, insert_B: torch.Tensor, x_BLD: torch.Tensor, mask_BL: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents at the end of the rows that insert, padding at the start of the others."""
+        """Appends latents to the rows that insert, and pads the other rows on the left. Returns embeddings and mask."""
         latents_RKD = self._latents(kind, x_BLD[insert_B], mask_BL[insert_B])
         count = latents_RKD.shape[1]
         x_out, mask_out = F.pad(x_BLD, (0, 0, count, 0)), F.pad(mask_BL, (count, 0), value=False)

@@ -1,12 +1,12 @@
-"""Which stores keep which of LangGraph's promises: ours, LangGraph's InMemoryStore, and its SQLite stores.
+"""Checks which of LangGraph's promises are kept by MemoryBankStore, InMemoryStore and the SQLite stores.
 
     python benchmarks/store_conformance.py [--quick] [--out FILE] [--docs PAGE]
 
 Runs the suite of ``memupdate.integrations.conformance`` on each store, through its synchronous and its asynchronous
-methods, and writes a verdict per check and store: ``pass``; ``fail`` with what was seen, if either face breaks the
-promise; ``not offered``, if the check is about something that the store does not have. Puts the table into the page
-(default: docs/integrations.md). SQLite's stores run without an index: theirs is an extension that many builds of
-Python cannot load, so their natural-language search is not judged.
+methods. Writes a verdict per check and store: ``pass``; ``fail``, with the observation, if either face breaks the
+promise; or ``not offered``, if the store does not have the checked feature. Puts the table into the page (default:
+docs/integrations.md). The SQLite stores run without an index, because it needs an extension that many builds of Python
+cannot load. So their natural-language search is not judged.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ STORES: Mapping[str, Callable[[], Any]] = {
 
 
 def verdict(check: Check, store: str) -> dict[str, str]:
-    """``{"verdict": …}``, with ``face`` and ``seen`` of the first failure."""
+    """Runs a check on a store and returns ``{"verdict": …}``, with ``face`` and ``seen`` of the first failure."""
     offered = False
     for face in FACES:
         try:
@@ -62,7 +62,7 @@ def verdict(check: Check, store: str) -> dict[str, str]:
 
 
 def table(figures: Mapping[str, Any]) -> str:
-    """The verdicts as a table for the docs."""
+    """Returns the verdicts as a Markdown table."""
     signs = {"pass": "✓", "fail": "**✗**", "not offered": "–"}
     names = list(figures["stores"])
     lines = [f"| | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
@@ -80,14 +80,14 @@ def table(figures: Mapping[str, Any]) -> str:
 
 
 def with_table(page: str, figures: Mapping[str, Any]) -> str:
-    """The page with this table between its marks."""
+    """Returns the page with the table between its marks."""
     before, rest = page.split(BEGIN)
     return before + BEGIN + table(figures) + END + rest.split(END)[1]
 
 
 def main() -> None:
     parser = common.arguments("store_conformance", __doc__)
-    parser.add_argument("--docs", type=Path, default=common.ROOT / "docs" / "integrations.md", help="page of the table")
+    parser.add_argument("--docs", type=Path, default=common.ROOT / "docs" / "integrations.md", help="page to update")
     options = parser.parse_args()
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     chosen = CHECKS[::8] if options.quick else CHECKS

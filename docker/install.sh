@@ -1,11 +1,11 @@
-# Sourced by run_training_container.sh and run_tests.sh: makes one venv from the lock files, once per content of theirs.
+# Sourced by run_training_container.sh and run_tests.sh. Makes one venv from the lock files, again only if they change.
 # shellcheck shell=bash
 
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 
 has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; }
 
-find_python() { # find_python VERSION...: the first interpreter of one of these versions
+find_python() { # find_python VERSION...: prints the first interpreter that has one of these versions
   local candidate version
   for candidate in "${MEMUPDATE_PYTHON:-}" "${@/#/python}" python3; do
     [ -n "$candidate" ] || continue
@@ -17,18 +17,18 @@ find_python() { # find_python VERSION...: the first interpreter of one of these 
   return 2
 }
 
-pip_install() { # pip_install VENV ARGUMENT...: shows errors alone; compiling is left for the end
+pip_install() { # pip_install VENV ARGUMENT...: prints errors only; bytecode is compiled at the end
   "$1/bin/python" -m pip --disable-pip-version-check install -qq --no-compile "${@:2}"
 }
 
-install_cpu_torch() { # install_cpu_torch VENV LOCK: the pinned torch, in a CPU build if pip can find one
+install_cpu_torch() { # install_cpu_torch VENV LOCK: installs the pinned torch, as a CPU build if pip finds one
   local venv=$1 lock=$2 torch log=$1/cpu-torch.log
   torch=$(grep '^torch==' "$lock")
-  # What is there and works stays, also where it is a CUDA build.
+  # A working torch of the pinned version stays, even if it is a CUDA build.
   if "$venv/bin/python" -c "import sys, torch; sys.exit(torch.__version__.split('+')[0] != '${torch#*==}')" 2>/dev/null; then
     return
   fi
-  # A CPU build's own dependencies are in the lock. The index may be out of reach, so it is given little time to answer.
+  # The lock has the dependencies of the CPU build. The index may be unreachable, so the timeout is short.
   if pip_install "$venv" --no-deps "$torch+cpu" 2>"$log"; then return; fi
   if pip_install "$venv" --no-deps --timeout 15 --retries 1 --extra-index-url "$TORCH_CPU_INDEX" "$torch+cpu" 2>>"$log"; then
     return
@@ -38,7 +38,7 @@ install_cpu_torch() { # install_cpu_torch VENV LOCK: the pinned torch, in a CPU 
   pip_install "$venv" --constraint "$lock" "$torch"
 }
 
-prove_imports() { # prove_imports VENV: one line that says what is missing, and status 1, unless everything imports
+prove_imports() { # prove_imports VENV: imports torch, verl and ray; if one fails, prints one line and returns status 1
   "$1/bin/python" -W ignore -c '
 import importlib, sys
 for name in ("torch", "verl", "ray"):
@@ -50,7 +50,7 @@ for name in ("torch", "verl", "ray"):
 '
 }
 
-install_into() { # install_into VENV run|test
+install_into() { # install_into VENV run|test: installs the project and its locked requirements
   local venv=$1 purpose=$2 locks=(docker/requirements-cpu.txt) versions=(3.11 3.12) python wanted stamp lock
   if has_gpu; then locks=(docker/requirements-gpu.txt) versions=(3.12); fi
   [ "$purpose" = run ] || locks+=(docker/requirements-test.txt)
@@ -60,12 +60,12 @@ install_into() { # install_into VENV run|test
   python=$(find_python "${versions[@]}")
   echo "installing into $venv (once; about two minutes with a fast network)" >&2
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-  # Exact pins without dependency resolution: what is installed is what the lock says. torch comes first, because the lock
-  # accepts any build of it, and the first one installed stays.
+  # Exact pins without dependency resolution install exactly what the lock says. torch comes first, because the lock
+  # accepts any build of it and the first installed build stays.
   has_gpu || install_cpu_torch "$venv" "${locks[0]}"
   for lock in "${locks[@]}"; do pip_install "$venv" --no-deps -r "$lock"; done
-  # pip would compile one file after another, half of the installation's time. A file for another Python (torch has one)
-  # fails here as it does there; nothing but speed depends on it.
+  # pip would compile the files one by one, which takes half of the installation time. A file for another Python version
+  # (torch has one) fails to compile, here as with pip; only speed depends on it.
   "$venv/bin/python" -m compileall -q -q -j 0 "$venv/lib" || true
   pip_install "$venv" --no-deps --no-build-isolation -e .
   prove_imports "$venv"

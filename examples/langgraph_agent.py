@@ -1,7 +1,7 @@
-"""A LangGraph agent with the six memory tools: it remembers, and answers from what it remembers.
+"""A LangGraph agent with the six memory tools. It stores facts and answers questions from its memory.
 
-Offline it plays a scripted model. With an OpenAI-compatible endpoint (``OPENAI_BASE_URL``, ``OPENAI_API_KEY``) and
-``--model NAME`` a real one decides:
+By default it runs offline with a scripted model. For a real model, set an OpenAI-compatible endpoint
+(``OPENAI_BASE_URL``, ``OPENAI_API_KEY``) and pass ``--model NAME``:
 
     python examples/langgraph_agent.py
     python examples/langgraph_agent.py --model Qwen/Qwen2.5-3B-Instruct "I moved to Oslo." "Where do I live?"
@@ -27,15 +27,15 @@ TURNS = ("I moved to Oslo last week.", "Where do I live?")
 
 
 class ScriptedModel(GenericFakeChatModel):
-    """Says its lines, whatever tools it is given."""
+    """A chat model that plays a fixed list of messages."""
 
     def bind_tools(self, tools: Sequence[Any], **options: Any) -> ScriptedModel:
-        """The tools are in the lines already."""
+        """Returns the model unchanged, because the messages already contain the tool calls."""
         return self
 
 
 def scripted_model() -> ScriptedModel:
-    """The lines for ``TURNS``: a wrong call that it is told about, the right one, and a search."""
+    """Returns a model with messages for ``TURNS``: an invalid call, which gets an error, a valid one, and a search."""
 
     def call(number: int, name: str, **arguments: Any) -> AIMessage:
         return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": f"call-{number}"}])
@@ -54,10 +54,10 @@ def scripted_model() -> ScriptedModel:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Plays the turns, and shows the messages and what is in the memory afterwards."""
+    """Runs the turns and prints the messages and the final content of the memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a chat model of the endpoint; default: the scripted one")
-    parser.add_argument("turns", nargs="*", help="what the user says")
+    parser.add_argument("--model", help="a chat model of the endpoint (default: the scripted model)")
+    parser.add_argument("turns", nargs="*", help="the user's messages")
     options = parser.parse_args(words)
     if options.turns and not options.model:
         parser.error("the scripted model knows its own turns only; give --model with other ones")

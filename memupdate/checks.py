@@ -1,6 +1,6 @@
-"""Checks of one field's value. Every error names the field, its value, and what is allowed.
+"""Checks of the values of fields. Every error names the field, its value, and what is allowed.
 
-Each check returns the value it was given, with the type that it has now been shown to have.
+Each check returns its value with the checked type.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def build_options(kind: type[Options], values: Mapping[str, Any], prefix: str) -
     Args:
         kind: the dataclass. Its ``__post_init__`` checks the values.
         values: the section's fields.
-        prefix: the section's name; errors start with it (``reward.scorer``).
+        prefix: the section's name, with which errors start (``reward.scorer``).
 
     Returns:
-        An instance of ``kind``. A field that the section leaves out has its default.
+        An instance of ``kind``. A field that is not in the section has its default.
 
     Raises:
         FieldError: the section has a field that ``kind`` does not have.
@@ -110,8 +110,8 @@ def check_text(field: str, value: object, what: str) -> str:
 
     Args:
         field: the field's name.
-        value: what was given.
-        what: what the text should hold, for the error.
+        value: the value that was given.
+        what: a description of the allowed text, for the error message.
     """
     if not isinstance(value, str) or not value.strip():
         raise FieldError(field, value, what)
@@ -119,7 +119,7 @@ def check_text(field: str, value: object, what: str) -> str:
 
 
 def check_mapping(field: str, value: object, what: str) -> Mapping[Any, Any]:
-    """Returns ``value``. Raises FieldError unless it is a mapping; ``what`` says what it should hold."""
+    """Returns ``value``. Raises FieldError unless it is a mapping; ``what`` describes the allowed mapping."""
     if not isinstance(value, Mapping):
         raise FieldError(field, value, what)
     return value

@@ -1,4 +1,4 @@
-"""The ``memupdate`` command. On wrong input it exits with code 2 and prints one message that says what is allowed."""
+"""The ``memupdate`` command. On invalid input it prints one message with the allowed values and exits with code 2."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _job(options: argparse.Namespace) -> Job:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the whole job; with ``--dry-run`` only checks and writes its config."""
+    """Runs the whole job. With ``--dry-run`` it only checks the job and writes the resolved config."""
     from memupdate.platform import config as run_config
     from memupdate.run import pipeline
 
@@ -64,7 +64,7 @@ def train_config(options: argparse.Namespace) -> int:
 
 
 def make_policy(options: argparse.Namespace) -> int:
-    """Makes the tiny policy, untrained, with its tokenizer and chat template."""
+    """Makes the untrained tiny policy with its tokenizer and chat template."""
     from memupdate.platform.screen import without_weight_bars
     from memupdate.policy import PolicySettings
     from memupdate.policy import make_policy as make
@@ -75,7 +75,7 @@ def make_policy(options: argparse.Namespace) -> int:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Prints findings about this machine. Returns 1 if one is a fault."""
+    """Checks this machine and prints the findings. Returns 1 if any finding is a fault."""
     from memupdate.run.doctor import examine
 
     healthy = True
@@ -87,7 +87,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Prints the before-and-after table of a run."""
+    """Prints the table that compares a run's policy before and after training."""
     from memupdate.evaluation import report as reports
 
     sys.stdout.write(reports.render(reports.compare(options.run_dir)) + "\n")
@@ -95,7 +95,7 @@ def report(options: argparse.Namespace) -> int:
 
 
 def checkpoint_digest(options: argparse.Namespace) -> int:
-    """Prints the SHA-256 of each part of a checkpoint, by content."""
+    """Prints the SHA-256 of the content of each part of a checkpoint."""
     from memupdate.platform.checkpoints import checkpoint_digests
 
     for name, value in checkpoint_digests(options.checkpoint).items():
@@ -103,62 +103,72 @@ def checkpoint_digest(options: argparse.Namespace) -> int:
     return 0
 
 
-# Commands whose command line is a module's own.
+# Commands that a module parses by itself: the module, and the help text in the list of commands.
 MODULES = {
-    "preprocess": ("memupdate.data.preprocess", "a dataset to verl's parquet"),
-    "check-data": ("memupdate.data.check", "counts and schema errors of a LoCoMo file or a preprocessed folder"),
+    "preprocess": ("memupdate.data.preprocess", "convert a dataset to verl's parquet files"),
+    "check-data": ("memupdate.data.check", "report counts and schema errors of a LoCoMo file or a preprocessed folder"),
     "mcp": ("memupdate.integrations.mcp_command", "serve a durable bank to clients of the Model Context Protocol"),
     "synthetic": ("memupdate.data.synthetic", "write a generated corpus in LoCoMo's format"),
 }
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns the parser of the command line."""
+    """Returns the command-line parser."""
     root = argparse.ArgumentParser(prog="memupdate", description="Train language models to manage memory.")
     commands = root.add_subparsers(dest="command", required=True)
 
-    command = commands.add_parser("run", help="the whole job: data, policy, warm start, GRPO, report")
+    command = commands.add_parser("run", help="run the whole job: data, policy, warm start, GRPO, report")
     command.add_argument("--profile", default="local", help="local (default) or cluster")
-    command.add_argument("--locomo", type=Path, help="LoCoMo's JSON file ($LOCOMO_JSON); default: a generated corpus")
-    command.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
-    command.add_argument("--run-dir", type=Path, help="folder of this run (default: the next number)")
     command.add_argument(
-        "--policy", action="append", default=[], metavar="NAME=VALUE", help="a size of the tiny policy"
+        "--locomo", type=Path, help="LoCoMo's JSON file (default: $LOCOMO_JSON, or a generated corpus if it is not set)"
     )
-    command.add_argument("--dry-run", action="store_true", help="check and write the resolved config, start nothing")
+    command.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
+    command.add_argument(
+        "--run-dir",
+        type=Path,
+        help="folder of this run (default: the unfinished last run if it is the same job, or the next number)",
+    )
+    command.add_argument(
+        "--policy", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tiny policy; repeatable"
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="check the job and write the resolved config, but start nothing"
+    )
     command.add_argument("overrides", nargs="*", metavar="-- KEY=VALUE", help="hydra overrides, after --")
     command.set_defaults(call=run)
 
-    command = commands.add_parser("train-config", help="GRPO from a resolved config file")
-    command.add_argument("config", type=Path)
+    command = commands.add_parser("train-config", help="run GRPO from a resolved config file")
+    command.add_argument("config", type=Path, help="a resolved config file, such as config.yaml of a run")
     command.set_defaults(call=train_config)
 
-    command = commands.add_parser("make-policy", help="make the tiny policy")
-    command.add_argument("--output", type=Path, required=True)
+    command = commands.add_parser("make-policy", help="make the untrained tiny policy")
+    command.add_argument("--output", type=Path, required=True, help="the folder to write")
     command.add_argument("--corpus", type=Path, required=True, help="a preprocessed folder")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--policy", action="append", default=[], metavar="NAME=VALUE", help="another size")
+    command.add_argument("--seed", type=int, default=0, help="seed of the initial weights (default: 0)")
+    command.add_argument(
+        "--policy", action="append", default=[], metavar="NAME=VALUE", help="a setting of the tiny policy; repeatable"
+    )
     command.set_defaults(call=make_policy)
 
     command = commands.add_parser("doctor", help="check versions, devices, verl, SGLang, memory and disk")
-    command.add_argument("--profile", default="local")
+    command.add_argument("--profile", default="local", help="local (default) or cluster")
     command.set_defaults(call=doctor)
 
-    command = commands.add_parser("report", help="before and after, of a finished run")
-    command.add_argument("run_dir", type=Path)
+    command = commands.add_parser("report", help="compare the policy before and after a finished run")
+    command.add_argument("run_dir", type=Path, help="the run's folder")
     command.set_defaults(call=report)
 
-    command = commands.add_parser("checkpoint-digest", help="SHA-256 of a checkpoint's parts")
-    command.add_argument("checkpoint", type=Path)
+    command = commands.add_parser("checkpoint-digest", help="print the SHA-256 of each part of a checkpoint")
+    command.add_argument("checkpoint", type=Path, help="a global_step_N folder")
     command.set_defaults(call=checkpoint_digest)
 
     for name, (_, text) in MODULES.items():
-        commands.add_parser(name, help=text)  # for the list of commands; main() hands the rest to the module
+        commands.add_parser(name, help=text)  # only for the list of commands: main() passes the arguments to the module
     return root
 
 
 def _run_command(words: Sequence[str]) -> int:
-    """Runs the command that the first word names, and returns its exit code."""
+    """Runs the command named by the first word and returns its exit code."""
     if words and words[0] in MODULES:
         return int(import_module(MODULES[words[0]][0]).main(words[1:]))
     options = parser().parse_args(words)

@@ -1,19 +1,19 @@
-"""Errors a user can cause. Every one is picklable (Ray carries them between processes) and says what is allowed."""
+"""Errors that a user can cause. Each is picklable, so that Ray can send it, and its message says what is allowed."""
 
 from __future__ import annotations
 
 
 class MemupdateError(Exception):
-    """Base of the project's errors. The command line prints the message and exits with code 2."""
+    """Base class of the project's errors. The command line prints the message and exits with code 2."""
 
 
 class FieldError(MemupdateError):
     """A field of a config, a file or a tool call has a value that is not allowed.
 
     Attributes:
-        field: the field's name, dotted where it is nested (``reward.scorer``).
-        value: what was given.
-        allowed: what may be given, in words.
+        field: the field's name; dotted if the field is nested (``reward.scorer``).
+        value: the value that was given.
+        allowed: the allowed values, in words.
     """
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
@@ -30,7 +30,7 @@ class FieldError(MemupdateError):
 
 
 class UnknownMemoryError(MemupdateError):
-    """A memory id that the bank does not hold."""
+    """The bank holds no memory with this id."""
 
     def __init__(self, memory_id: str) -> None:
         super().__init__(memory_id)
@@ -41,4 +41,4 @@ class UnknownMemoryError(MemupdateError):
 
 
 class DataError(MemupdateError):
-    """A data file that is missing, cut off, or of another shape; the message names file, place and what is expected."""
+    """A data file is missing, truncated or malformed. The message names the file, the place and what is expected."""

@@ -1,7 +1,7 @@
-"""The extras of this project: which package each one brings, and the error for a package that is missing.
+"""The optional extras of this project: the packages that each one installs, and the error for a missing package.
 
-``pip install memupdate`` brings the banks, the broker in one process, the LangGraph store and the MCP server. What
-needs more packages says which extra brings them.
+``pip install memupdate`` installs the banks, the in-process broker, the LangGraph store and the MCP server. If a
+feature needs another package, its error names the extra that installs it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _PACKAGES = {
     "sglang": "sglang",
     "test": "pytest",
 }
-# The name of a package, as it is imported, and the extra that brings it.
+# The import name of a package -> the extra that installs it.
 EXTRA_OF = {package: extra for extra, packages in _PACKAGES.items() for package in packages.split()}
 
 
 class MissingExtraError(MemupdateError, ModuleNotFoundError):
-    """A package that is not installed because its extra is not.
+    """A package is missing because its extra is not installed.
 
     Attributes:
-        package: the package, by the name that is imported.
-        extra: the extra of ``memupdate`` that brings it.
+        package: the import name of the package.
+        extra: the extra of ``memupdate`` that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -42,12 +42,12 @@ class MissingExtraError(MemupdateError, ModuleNotFoundError):
 
 @contextmanager
 def missing_extras_named() -> Iterator[None]:
-    """Turns a failed import inside the block into an error that names the extra.
+    """Replaces the import error of an extra's package, inside the block, by an error that names the extra.
 
-    A failed import of any other module is raised as it is: it is a broken installation or a mistake in the code.
+    The import error of any other module passes unchanged: the installation is broken, or the code has a mistake.
 
     Raises:
-        MissingExtraError: the package that could not be imported belongs to an extra.
+        MissingExtraError: the package that cannot be imported belongs to an extra.
     """
     try:
         yield

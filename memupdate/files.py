@@ -1,6 +1,6 @@
-"""Writes files and folders whole or not at all, and says where the configs and the lock files are.
+"""Atomic writes of files and folders, and the paths of the configs and lock files.
 
-A file or folder is first written beside its place and then moved there.
+A file or folder is first written next to its final place and then moved there.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from pathlib import Path
 
 from memupdate.errors import FieldError
 
-# In a checkout these are links to the folders configs/ and docker/ beside the packages, where users look. In a wheel
-# they are folders that hold the files themselves.
+# In a checkout, these are links to the folders configs/ and docker/ next to the packages. In a wheel, they are folders
+# with the files.
 CONFIGS = Path(__file__).resolve().parent / "configs"
 LOCKS = Path(__file__).resolve().parent / "locks"
 
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Yields a path to write. It is moved to ``path``, and is on disk, when the block ends without an error.
+    """Yields a temporary path to write to. When the block ends without an error, the file is moved to ``path``.
 
-    A reader sees the old content or the new content, and so does a restart after a crash.
+    The file is then on disk. A reader sees either the old or the new content, even after a crash.
 
     Raises:
         OSError: the file cannot be written. The old content stays.
@@ -40,7 +40,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file in UTF-8, whole or not at all.
+    """Writes a text file in UTF-8, completely or not at all.
 
     Raises:
         OSError: the file cannot be written. The old content stays.
@@ -50,7 +50,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def write_output(path: Path, text: str) -> None:
-    """Writes a text file that a user named. Its folder is made if there is none.
+    """Writes a text file to a path from the user. Creates the file's folder if it is missing.
 
     Raises:
         FieldError: the path cannot be written.
@@ -63,7 +63,7 @@ def write_output(path: Path, text: str) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Makes sure that a file's content, or the names in a folder, are on disk."""
+    """Syncs a file's content, or a folder's list of files, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -73,21 +73,21 @@ def _sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def new_directory(path: Path, owned: Collection[str]) -> Iterator[Path]:
-    """Yields a directory to fill. It is moved to ``path`` when the block ends without an error.
+    """Yields a temporary directory to fill. When the block ends without an error, it is moved to ``path``.
 
     Args:
-        path: the directory's place. A directory that stands there is replaced.
-        owned: the names of what the block writes. A directory that holds anything else is not ours and is not
-            replaced.
+        path: the final path. An existing directory is replaced.
+        owned: the names of all files and folders that the block may write. An existing directory with any other entry
+            is not replaced.
 
     Raises:
-        FieldError: ``path`` is a file, holds other things, or cannot be written.
+        FieldError: ``path`` is a file, has other entries, or cannot be written.
     """
     allowed = "a directory that is new, empty, or holds only " + ", ".join(sorted(owned))
     try:
         if path.exists() and (not path.is_dir() or {entry.name for entry in path.iterdir()} - set(owned)):
             raise FieldError("output", str(path), allowed)
-        # resolve(): a link stays a link, and what it points to is replaced.
+        # If the path is a link, the link stays and its target is replaced.
         path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,8 +1,8 @@
-"""Tables of what a config may name: scorers, embedders, datasets, tools, methods.
+"""Registries of the objects that a config selects by name: scorers, embedders, datasets, tools, methods.
 
-An entry is a name and the place of its code, ``module:attribute``. The code is imported when the entry is loaded, so a
-table costs nothing, and an entry may need packages that are not installed. Another package adds entries by an entry
-point whose group is the table's name::
+An entry maps a name to the place of its code, ``module:attribute``. The code is imported only when the entry is loaded,
+so a table is cheap to build, and an entry may need packages that are not installed. Other packages add entries through
+entry points whose group is the table's name::
 
     [project.entry-points."memupdate.scorers"]
     my_scorer = "my_package.scoring:MyScorer"
@@ -22,11 +22,11 @@ Entry = TypeVar("Entry")
 
 
 class Table(Mapping[str, str], Generic[Entry]):
-    """Maps names to ``module:attribute``. The project's own entries come first, then those of installed packages.
+    """A mapping from names to ``module:attribute``: the project's own entries, then those of installed packages.
 
     Attributes:
-        group: the table's name, which is also its entry-point group, such as ``memupdate.scorers``.
-        field: the config field that names an entry. Errors start with it.
+        group: the table's name and entry-point group, such as ``memupdate.scorers``.
+        field: the config field that selects an entry. Error messages start with it.
     """
 
     def __init__(self, group: str, field: str, entries: Mapping[str, str]) -> None:
@@ -35,7 +35,11 @@ class Table(Mapping[str, str], Generic[Entry]):
         self._own = dict(entries)
 
     def _added(self) -> dict[str, EntryPoint]:
-        """Returns the entries of installed packages, by name."""
+        """Returns the entries of installed packages by name.
+
+        Raises:
+            FieldError: two entries with different code have the same name.
+        """
         found: dict[str, EntryPoint] = {}
         for entry in entry_points(group=self.group):
             other = self._own.get(entry.name) or (found[entry.name].value if entry.name in found else entry.value)
@@ -57,30 +61,30 @@ class Table(Mapping[str, str], Generic[Entry]):
         return sum(1 for _ in self)
 
     def check(self, name: object, field: str | None = None) -> str:
-        """Returns ``name`` if the table has it.
+        """Returns ``name`` if the table has an entry of this name.
 
         Args:
-            name: what the config says.
-            field: the config field that says it; None for the table's own field.
+            name: the value in the config.
+            field: the config field that holds it; None for the table's ``field``.
 
         Raises:
-            FieldError: no entry has this name. The message lists the names that exist.
+            FieldError: no entry has this name. The message lists the existing names.
         """
         if not isinstance(name, str) or name not in self:
             raise FieldError(field or self.field, name, "one of " + ", ".join(self))
         return name
 
     def load(self, name: object, field: str | None = None) -> Entry:
-        """Imports and returns what an entry names.
+        """Imports and returns the object of an entry.
 
         Args:
-            name: what the config says.
-            field: the config field that says it; None for the table's own field.
+            name: the value in the config.
+            field: the config field that holds it; None for the table's ``field``.
 
         Raises:
             FieldError: no entry has this name, or its module does not have the attribute.
-            MissingExtraError: the module needs a package of an extra that is not installed.
-            ImportError: the module, or another package that it needs, is not installed.
+            MissingExtraError: the module needs a package from an extra that is not installed.
+            ImportError: the module, or any other package that it needs, is not installed.
         """
         place = self[self.check(name, field)]
         module_name, _, attribute = place.partition(":")

@@ -1,1 +1,1 @@
-"""The agent loop: one trajectory, one namespace. ``loop`` and ``parser`` need verl; ``token_limit`` does not."""
+"""The agent loop, with one namespace per trajectory. ``loop`` and ``parser`` need verl; ``token_limit`` does not."""

@@ -1,4 +1,4 @@
-"""verl's tool loop for memory editing: one trajectory, one namespace on the broker."""
+"""verl's tool loop for memory editing, with one namespace of the broker per trajectory."""
 
 from __future__ import annotations
 
@@ -40,21 +40,25 @@ def rollout_namespace(trajectory_id: str, step: int, prompt: str, session_id: in
     """Returns the namespace of one rollout.
 
     Args:
-        trajectory_id: of the dataset's row.
+        trajectory_id: the ``namespace`` of the dataset's row.
         step: the training step.
-        prompt: the prompt's uid. A batch over an epoch's edge can hold a row twice; the uid tells the two apart.
-        session_id: the rollout's place in its group.
+        prompt: the prompt's uid. A batch that spans two epochs can contain a row twice, with different uids.
+        session_id: the index of the rollout in its group.
     """
     return f"{trajectory_id}-s{step}-{prompt}-r{session_id}"
 
 
 class MemoryAgentLoop(ToolAgentLoop):
-    """verl's ``ToolAgentLoop`` whose tools edit the trajectory's own bank.
+    """verl's ``ToolAgentLoop`` with tools that edit the trajectory's bank.
 
-    It adds the following to the stock loop. A namespace is opened before the trajectory, and closed if anything fails.
-    Every tool call that the model writes gets an answer, and the calls of one turn run in their order. Tool text is cut
-    by tokens. Every generation has a seed, and ``extra_fields`` has counts. The namespace stays open after a good run,
-    because the reward manager reads and closes it.
+    It extends verl's loop as follows:
+
+    - It opens a namespace before the trajectory, and closes it if anything fails. After a success, the namespace stays
+      open for the reward manager, which reads and closes it.
+    - Every tool call that the model writes is answered, and the calls of one turn run in order.
+    - Tool replies are cut by tokens.
+    - Every generation has a seed.
+    - ``extra_fields`` contains the counts of the trajectory.
 
     Raises:
         FieldError: a tool is not a ``MemoryTool``, or ``memory.tool_response_tokens`` is too small for any text.
@@ -77,13 +81,13 @@ class MemoryAgentLoop(ToolAgentLoop):
         """Runs the trajectory.
 
         Args:
-            sampling_params: verl's. Every generation gets its own ``sampling_seed`` beside them.
+            sampling_params: verl's sampling parameters. The loop adds a ``sampling_seed`` for every generation.
             kwargs: the dataset's row, ``uid``, ``global_steps`` and ``session_id``. The loop reads ``namespace`` and
-                ``sample_id`` of the row's ``extra_info``.
+                ``sample_id`` from the row's ``extra_info``.
 
         Returns:
-            verl's output. Its ``extra_fields`` has ``namespace`` and every key of ``TrajectoryCounts.to_fields`` beside
-            verl's own keys.
+            verl's output. In addition to verl's keys, its ``extra_fields`` has ``namespace`` and the keys of
+            ``TrajectoryCounts.to_fields``.
 
         Raises:
             NamespaceInUseError: another trajectory has this namespace.
@@ -100,7 +104,7 @@ class MemoryAgentLoop(ToolAgentLoop):
         try:
             output: AgentLoopOutput = await super().run(sampling_params, **kwargs)
             after = await broker.stats(self._namespace)
-        except BaseException:  # cancellation too: no namespace outlives its trajectory
+        except BaseException:  # also after a cancellation, so that no namespace outlives its trajectory
             await self._close_after_failure(broker)
             raise
         self.counts.memory_count_before = after["count_initial"]
@@ -111,18 +115,18 @@ class MemoryAgentLoop(ToolAgentLoop):
     async def _close_after_failure(self, broker: MemoryStoreManager) -> None:
         try:
             await broker.close(self._namespace)
-        except Exception:  # the first error is the one to see
+        except Exception:  # the caller raises the first error
             logger.exception("namespace %s could not be closed after its trajectory failed", self._namespace)
 
     async def _handle_pending_state(self, agent_data: AgentData, sampling_params: dict[str, Any]) -> AgentState:
-        agent_data.request_id = self._namespace  # all turns go to one server, and the same one in a repeated run
+        agent_data.request_id = self._namespace  # one server for all turns, and the same in a repeated run
         state: AgentState = await super()._handle_pending_state(agent_data, sampling_params)
         return state
 
     async def _handle_generating_state(
         self, agent_data: AgentData, sampling_params: dict[str, Any], ignore_termination: bool = False
     ) -> AgentState:
-        # A copy: verl hands one dict to every rollout of a group.
+        # A copy, because verl passes the same dict to every rollout of a group.
         seeded = {**sampling_params, "sampling_seed": request_seed(*self._seed_of_turn, turn=self.counts.turns)}
         self.counts.turns += 1
         state: AgentState = await super()._handle_generating_state(agent_data, seeded, ignore_termination)
@@ -139,10 +143,10 @@ class MemoryAgentLoop(ToolAgentLoop):
     async def _call_tool(
         self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData
     ) -> tuple[ToolResponse, float, dict[str, Any]]:
-        """Answers one call. verl starts all calls of a turn at once; here they run one after the other.
+        """Answers one call. verl starts all calls of a turn at once, but here they run one after the other.
 
-        Replaces verl's own method, which cuts by characters (``max_tool_response_length``) and turns a broker that is
-        gone into text, on which the run would train.
+        It replaces verl's method, which cuts by characters (``max_tool_response_length``) and would turn the error of a
+        dead broker into a tool reply, on which the run would train.
         """
         async with self._one_call:
             text = await self._answer(tool_call, agent_data)
@@ -156,7 +160,7 @@ class MemoryAgentLoop(ToolAgentLoop):
         return ToolResponse(text=text), 0.0, {}
 
     async def _answer(self, tool_call: FunctionCall, agent_data: AgentData) -> str:
-        arguments = json.loads(tool_call.arguments)  # written by the parser, so it is JSON
+        arguments = json.loads(tool_call.arguments)  # the parser wrote valid JSON
         if tool_call.name == MALFORMED_CALL:
             self.counts.malformed_calls += 1
             return error_text(f"tool call: {arguments['problem']}; allowed: {EXAMPLE}")

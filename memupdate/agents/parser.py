@@ -1,8 +1,8 @@
-"""Reads the tool calls in a completion. A call that cannot be read is a call too, and gets an answer.
+"""Parses the tool calls in a completion. Malformed calls are kept, so that they get an answer.
 
-verl's own hermes parser drops a call that it cannot read, which ends the episode or passes unseen. Here such a call
-becomes a call of the reserved name ``MALFORMED_CALL`` that says what is wrong, and the agent loop answers it. Importing
-this module registers the parser with verl; the agent loop does so in the workers that need it.
+verl's hermes parser drops a malformed call. The episode then ends, or the mistake goes unnoticed. This parser turns it
+into a call with the reserved name ``MALFORMED_CALL`` and a description of the problem, which the agent loop answers.
+Importing this module registers the parser with verl. The agent loop imports it in the workers that need it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ MALFORMED_CALL = "malformed_tool_call"
 OPEN_TAG, CLOSE_TAG = "<tool_call>", "</tool_call>"
 EXAMPLE = OPEN_TAG + '{"name": "search_memory", "arguments": {"query": "..."}}' + CLOSE_TAG
 MAX_DEPTH = 16
-"""Deeper JSON than any tool takes: verl's own message classes fail on it."""
+"""The largest allowed depth of arguments, more than any tool needs. verl's message classes fail on very deep JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedCall:
-    """One call of a completion.
+    """One tool call of a completion.
 
     Attributes:
-        name: the tool's name, or ``MALFORMED_CALL`` if the call could not be read.
-        arguments: what the model gave, or ``{"problem": what is wrong}`` if the call could not be read.
+        name: the tool's name, or ``MALFORMED_CALL`` if the call is malformed.
+        arguments: the model's arguments, or ``{"problem": description}`` if the call is malformed.
     """
 
     name: str
@@ -38,15 +38,15 @@ class ParsedCall:
 
 
 def read_tool_calls(text: str, *, finished: bool) -> tuple[str, list[ParsedCall]]:
-    """Reads the calls in a completion, in order.
+    """Parses the calls in a completion, in order.
 
     Args:
         text: the decoded completion.
-        finished: whether the model ended the completion itself. If not, the length limit cut it: a last call that is
-            not closed is then nobody's mistake, and is left out.
+        finished: whether the model ended the completion. If False, the length limit truncated it, and an unclosed last
+            call is dropped instead of counted as malformed.
 
     Returns:
-        The text around the calls, and the calls.
+        The text outside the calls, and the calls.
     """
     around: list[str] = []
     calls: list[ParsedCall] = []
@@ -67,7 +67,7 @@ def read_tool_calls(text: str, *, finished: bool) -> tuple[str, list[ParsedCall]
 
 
 def _read_call(text: str, start: int, finished: bool) -> tuple[ParsedCall | None, int]:
-    """Returns the call whose text begins at ``start``, and the place after it."""
+    """Parses the call whose text begins at ``start``. Returns the call, or None if it is dropped, and its end."""
     try:
         begin = start + len(text[start:]) - len(text[start:].lstrip())
         value, end = json.JSONDecoder().raw_decode(text, begin)
@@ -118,19 +118,19 @@ def _depth(value: object) -> int:
 
 
 def _malformed(problem: str) -> ParsedCall:
-    # A piece of broken text may hold half a surrogate pair; the message must not.
+    # The quoted text may contain a lone surrogate, which the message must not.
     return ParsedCall(MALFORMED_CALL, {"problem": problem.encode(errors="replace").decode()})
 
 
 @ToolParser.register(PARSER_NAME)
 class MemoryHermesParser(ToolParser):
-    """Hermes tool calls (Qwen's format), chosen with ``multi_turn.format=memory_hermes``."""
+    """verl's parser class for hermes tool calls (Qwen's format), selected with ``multi_turn.format=memory_hermes``."""
 
     @rollout_trace_op  # type: ignore[untyped-decorator]  # verl gives it no types
     async def extract_tool_calls(
         self, responses_ids: list[int], tools: list[OpenAIFunctionToolSchema] | None = None
     ) -> tuple[str, list[FunctionCall]]:
-        """Returns the text around the calls of a completion, and the calls."""
+        """Returns the text of a completion outside its calls, and the calls."""
         text = await asyncio.to_thread(self.tokenizer.decode, responses_ids)
         # A server's output ends with the end-of-turn token unless the length limit cut it.
         finished = bool(responses_ids) and responses_ids[-1] == self.tokenizer.eos_token_id

@@ -1,4 +1,4 @@
-"""Tool text for the model, cut at a number of tokens of the policy's own tokenizer."""
+"""Truncates tool replies to a number of tokens of the policy's tokenizer, and escapes special tokens in them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from memupdate.errors import FieldError
 
 
 class TokenLimit:
-    """Cuts texts at ``limit`` tokens, with a marker that the model can read.
+    """Cuts texts to ``limit`` tokens and appends a marker that the model can read.
 
     Args:
-        limit: the largest number of tokens of a text, with the marker.
-        tokenizer: a Hugging Face tokenizer that gives offsets (a fast one).
+        limit: the largest number of tokens of a text, including the marker.
+        tokenizer: a fast Hugging Face tokenizer, which gives offsets.
 
     Raises:
-        FieldError: the marker alone would fill the limit.
+        FieldError: the limit leaves no token besides the marker.
     """
 
     def __init__(self, limit: int, tokenizer: Any) -> None:
@@ -28,8 +28,8 @@ class TokenLimit:
     def cut(self, text: str) -> str:
         """Returns ``text``, cut if it has more tokens than the limit.
 
-        A text that is cut ends in `` …[cut: N more tokens]``, where N is how many of its tokens are missing. The cut is
-        after the last whole line that fits. If not even the first line fits, the cut is inside it.
+        A cut text ends in `` …[cut: N more tokens]``, where N is the number of missing tokens. The cut is after the
+        last complete line that fits, or inside the first line if that does not fit.
         """
         encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ends = [end for _, end in encoded["offset_mapping"]]
@@ -44,7 +44,7 @@ class TokenLimit:
             excess = self._count(cut) - self._limit
             if excess <= 0:
                 return cut
-            kept -= excess  # head and marker do not always tokenize alone as they do together
+            kept -= excess  # head and marker together can have more tokens than separately
         return _marker(len(ends)).lstrip()
 
     def _count(self, text: str) -> int:
@@ -52,10 +52,10 @@ class TokenLimit:
 
 
 def defuse_special_tokens(text: str, tokenizer: Any) -> str:
-    """Returns ``text`` with a blank inside whatever the tokenizer would read as a special token.
+    """Inserts a blank into every special token in ``text``, so that the tokenizer reads it as plain text.
 
-    A memory may hold any text. If it held ``<|im_end|>``, it would end the tool's turn and could speak in another role.
-    The content of memories is data and must never become part of the dialogue's frame.
+    A memory can contain any text. With ``<|im_end|>`` it could end the tool's turn and imitate another role. The
+    content of memories is data and must never become part of the dialogue's structure.
     """
     for token in sorted(tokenizer.all_special_tokens, key=len, reverse=True):
         text = text.replace(token, f"{token[0]} {token[1:]}")

@@ -1,6 +1,6 @@
-"""One bank service for every process of the cluster: Ray actors and their client, and the service itself without Ray.
+"""The memory banks as a service: an in-process broker, and Ray actors with a client for a whole cluster.
 
-Importing this room does not import Ray; the actors and the client are loaded when they are first asked for.
+Importing this package does not import Ray. The actors and the client are imported on first use.
 """
 
 from __future__ import annotations

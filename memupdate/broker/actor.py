@@ -1,4 +1,4 @@
-"""The broker as Ray actors: shards that every process of the cluster finds by name."""
+"""The broker as Ray actors: shards that any process of the cluster finds by name."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ logger = logging.getLogger(__name__)
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 
-# Threads of a shard, one for each call that is under way: enough for calls that wait, and few enough to switch fast.
+# Threads of a shard, one for each call in progress: enough for waiting calls, and few enough for fast switching.
 THREADS = 64
 
 _SERVED = "actor:"
 
 
 class BrokerShard:
-    """One shard of a broker: ``MemoryBroker`` for callers in many threads, which each wait for their answer.
+    """One shard of a broker. It runs a ``MemoryBroker`` for callers in many threads, which each wait for their answer.
 
-    The methods are plain ones. If they were coroutines, Ray would move the arguments of each call, and then the call,
+    The methods are not coroutines. For coroutines, Ray would move the arguments of each call, and then the call itself,
     from a thread to the actor's event loop and back, which costs more than most operations.
 
     Args:
         memories_dir: as for ``MemoryBroker``.
-        embedder: as for ``MemoryBroker``, or the actor name of an embedder after ``actor:``.
-        journal_dir: of this shard alone.
-        shards: how many shards the broker has.
+        embedder: as for ``MemoryBroker``, or ``actor:`` followed by the name of an embedder actor.
+        journal_dir: the journal's directory, used by this shard alone; None for no journal.
+        shards: the broker's number of shards.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class BrokerShard:
         self._shards = shards
 
     def layout(self) -> dict[str, int]:
-        """Returns how the broker is laid out: ``shards``, how many there are."""
+        """Returns the broker's layout: ``shards``, the number of shards."""
         return {"shards": self._shards}
 
     def call(
@@ -63,17 +63,17 @@ class BrokerShard:
         *args: Asked.args,
         **kwargs: Asked.kwargs,
     ) -> Answer:
-        """Answers any call of the protocol: ``call(MemoryBroker.evaluate, namespace, question)``.
+        """Runs any method of the protocol and returns its result: ``call(MemoryBroker.evaluate, namespace, question)``.
 
         Args:
-            method: an async method of ``MemoryBroker``; it travels by name.
-            args: its arguments.
-            kwargs: its arguments by name.
+            method: an async method of ``MemoryBroker``. It is pickled by name.
+            args: the method's positional arguments.
+            kwargs: the method's keyword arguments.
         """
         return self._loop.wait_for(method(self._broker, *args, **kwargs))
 
     def run_encoded(self, turn: bytes) -> bytes:
-        """Runs a turn, encoded as in ``wire``, and returns the encoded outcomes. Stays in this thread if it can."""
+        """Runs a turn encoded as in ``wire`` and returns the encoded outcomes. Uses the event loop only if needed."""
         namespace, operations = decode_turn(turn)
         with self._loop.lock:
             begun = self._broker.begin(namespace, operations)
@@ -92,45 +92,45 @@ MemoryBrokerActor: Any = ray.remote(BrokerShard)
 
 @dataclass(frozen=True)
 class RunningBroker:
-    """The actors of a broker, which live as long as this is held.
+    """The actors of a broker. They live as long as this object.
 
     Attributes:
-        shards: handles in the order of shards.
-        embedder: the embedder actor's handle; None where the shards embed themselves.
+        shards: the shards' handles, in order.
+        embedder: the embedder actor's handle; None if the shards compute embeddings themselves.
     """
 
     shards: tuple[Any, ...]
     embedder: Any = None
 
     def kill(self) -> None:
-        """Ends the actors for good, wherever they are; a journal stays on disk."""
+        """Ends the actors permanently. A journal stays on disk."""
         for actor in (*self.shards, self.embedder):
             if actor is not None:
                 ray.kill(actor)
 
 
 def start_broker(config: Mapping[str, Any], deadline_s: float = 120.0, *, fresh: bool = False) -> RunningBroker:
-    """Starts the broker that a run's config describes, on this node, and waits until it answers.
+    """Starts the broker of a run's config on this node and waits until it answers.
 
-    Its actors are found by name in the same Ray namespace (by default: the same job). With a journal, a shard that dies
-    is started again with the banks that it had. Without one it stays dead, since an empty bank must never take the
-    place of a lost one. This is for the process that starts a run. It blocks, so do not call it from async code.
+    Processes in the same Ray namespace (by default: the same job) find the actors by name. With a journal, a shard that
+    dies is restarted with its banks. Without a journal it stays dead, because an empty bank must never replace a lost
+    one. Call this in the process that starts a run. It blocks, so do not call it from async code.
 
     Args:
-        config: the config's ``memory`` section: ``memories_dir``, ``embedder`` and ``broker_name`` are read, and
-            ``broker_shards`` (1) and ``journal_dir`` (null: no journal) where they are there.
+        config: the config's ``memory`` section with ``memories_dir``, ``embedder`` and ``broker_name``, and optionally
+            ``broker_shards`` (default 1) and ``journal_dir`` (default null: no journal).
         deadline_s: seconds to wait for the actors to start.
-        fresh: whether banks that an earlier broker left in the journal are dropped.
+        fresh: whether to drop the banks that an earlier broker left in the journal.
 
     Returns:
-        The actors; keep it.
+        The actors. Keep a reference: they end with it.
 
     Raises:
         FieldError: a field is missing or not allowed.
         JournalError: ``journal_dir`` cannot be written, or a broker that is still running holds it.
-        ray.exceptions.RayActorError: an actor could not start; says why.
-        ray.exceptions.GetTimeoutError: they did not start in time.
-        ValueError: an actor of that name is running already.
+        ray.exceptions.RayActorError: an actor failed to start. The message gives the cause.
+        ray.exceptions.GetTimeoutError: the actors did not start in time.
+        ValueError: an actor of this name is running already.
     """
     for field in ("memories_dir", "embedder", "broker_name"):
         check_text(f"memory.{field}", config.get(field), "text that is not empty")

@@ -1,4 +1,4 @@
-"""The broker's client: what a rollout worker, a reward worker or a script holds to reach the banks."""
+"""The broker's client, with which rollout workers, reward workers and scripts reach the banks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST_PAUSE_S = 1.0
 
 
 class BrokerNotFoundError(MemupdateError):
-    """No broker of that name answered in time."""
+    """No broker of this name answered in time."""
 
     def __init__(self, name: str, deadline_s: float) -> None:
         super().__init__(name, deadline_s)
@@ -44,13 +44,13 @@ class BrokerNotFoundError(MemupdateError):
 
 
 class BrokerDeadlineError(MemupdateError):
-    """A shard did not answer in time. What was asked may have happened; asking again with the same key is safe.
+    """A shard did not answer in time. The operation may have been applied; repeating it with the same key is safe.
 
     Attributes:
         shard: the shard's actor name.
-        namespace: whose bank it was about; empty for a question about the shard.
-        operation: what was asked.
-        deadline_s: seconds that it had.
+        namespace: the bank's namespace; empty for a call about the whole shard.
+        operation: the call that failed.
+        deadline_s: the deadline, in seconds.
         problem: why the last attempt failed.
     """
 
@@ -70,12 +70,12 @@ class BrokerDeadlineError(MemupdateError):
 
 
 class _Asked(NamedTuple):
-    """What is asked of a shard.
+    """A call to a shard.
 
     Attributes:
-        namespace: whose bank it is about; empty for a question about the shard.
-        told: says what is asked, for an error.
-        closes: whether it closes the namespace.
+        namespace: the bank's namespace; empty for a call about the whole shard.
+        told: returns a description of the call for an error message.
+        closes: whether the call closes the namespace.
     """
 
     namespace: str
@@ -84,19 +84,18 @@ class _Asked(NamedTuple):
 
 
 class MemoryStoreManager(BankService):
-    """Async client of one broker over Ray. It finds a namespace's shard, and asks again if the shard's actor dies.
+    """Async client of one broker over Ray. It sends each call to the namespace's shard, and again if the actor dies.
 
-    Every mutation gets an idempotency key before it is first sent, and so do ``open`` and ``fork``: whatever is sent
-    twice happens once. The client is cheap and picklable, keeps nothing of a trajectory, and works on any event loop of
-    the process.
+    Every mutation, ``open`` and ``fork`` has an idempotency key, so a call that is sent twice is applied once. The
+    client is cheap and picklable, holds no state of a trajectory, and works on any event loop of the process.
 
-    Errors that a caller can cause (``MemupdateError``) arrive as themselves, not wrapped in Ray's; anything else that
-    the broker raises arrives as Ray's error.
+    An error that a caller can cause (``MemupdateError``) is raised with its own type. Any other error of the broker is
+    raised as Ray's ``RayTaskError``.
 
     Args:
-        shards: the actors' handles in the order of shards; ``connect`` finds them by name.
-        name: the broker's.
-        deadline_s: seconds that a call may take, with all its retries.
+        shards: the shards' handles, in order; ``connect`` finds them by name.
+        name: the broker's name.
+        deadline_s: seconds that a call may take, including all retries.
     """
 
     def __init__(
@@ -110,11 +109,11 @@ class MemoryStoreManager(BankService):
     async def connect(
         cls, name: str = DEFAULT_BROKER_NAME, deadline_s: float = DEFAULT_DEADLINE_S
     ) -> MemoryStoreManager:
-        """Finds the broker by name, and waits until it has started and answers.
+        """Finds the broker by name and waits until it answers.
 
         Args:
-            name: the broker's.
-            deadline_s: how many seconds to wait, now and later in every call.
+            name: the broker's name.
+            deadline_s: seconds to wait now, and later in every call.
 
         Raises:
             BrokerNotFoundError: it did not answer within ``deadline_s`` seconds.
@@ -128,7 +127,7 @@ class MemoryStoreManager(BankService):
                     layout = await _unwrapped(first.layout.remote())
                     others = [await _find(shard_name(name, shard)) for shard in range(1, layout["shards"])]
                 return cls([first, *others], name, deadline_s)
-            except (ValueError, RayActorError, TimeoutError):  # not there yet, or between two lives
+            except (ValueError, RayActorError, TimeoutError):  # not started yet, or restarting
                 if time.monotonic() + pause_s > deadline:
                     raise BrokerNotFoundError(name, deadline_s) from None
             await asyncio.sleep(pause_s)
@@ -150,7 +149,7 @@ class MemoryStoreManager(BankService):
         return await self._ask(MemoryBroker.adopt, namespace, parent, recipe, key)
 
     async def run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
-        turn = encode_turn(namespace, operations)  # once: what is sent again has the same keys
+        turn = encode_turn(namespace, operations)  # encoded once, so that a retry has the same keys
         asked = _Asked(namespace, lambda: f"run ({', '.join(one.kind for one in operations)})")
         shard = shard_of(namespace, len(self._shards))
         return decode_outcomes(await self._answer(shard, asked, lambda handle: handle.run_encoded.remote(turn)))
@@ -179,13 +178,13 @@ class MemoryStoreManager(BankService):
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Answer:
-        """Has the namespace's shard answer a method of the broker."""
+        """Calls a method of the broker on the namespace's shard and returns the result."""
         shard = shard_of(namespace, len(self._shards))
         asked = _Asked(namespace, lambda: method.__name__, closes=method is MemoryBroker.close)
         return await self._answer(shard, asked, lambda handle: handle.call.remote(method, namespace, *args, **kwargs))
 
     async def _ask_all(self, method: Callable[[MemoryBroker], Awaitable[Answer]]) -> list[Answer]:
-        """Has every shard answer a method of the broker, in the order of shards."""
+        """Calls a method of the broker on every shard and returns the results in the order of shards."""
         asked = _Asked("", lambda: method.__name__)
         shards = range(len(self._shards))
         answers: list[Answer] = await asyncio.gather(
@@ -194,15 +193,15 @@ class MemoryStoreManager(BankService):
         return answers
 
     async def _answer(self, shard: int, asked: _Asked, send: Callable[[Any], Awaitable[Answer]]) -> Answer:
-        """Sends a call to a shard until it answers.
+        """Sends a call to a shard, repeatedly, until the shard answers.
 
         Args:
-            shard: which one.
-            asked: what is asked.
-            send: sends it to an actor's handle.
+            shard: the shard's number.
+            asked: the call.
+            send: sends the call to an actor's handle.
 
         Raises:
-            BrokerDeadlineError: it did not answer in time.
+            BrokerDeadlineError: the shard did not answer in time.
         """
         deadline = time.monotonic() + self._deadline_s
         pause_s, problem = _FIRST_PAUSE_S, "no answer"
@@ -226,15 +225,15 @@ class MemoryStoreManager(BankService):
             await self._find_again(shard)
 
     async def _find_again(self, shard: int) -> None:
-        """Takes a new handle, because the actor of this name may be another one by now."""
+        """Looks up the shard's handle again, because another actor may have its name by now."""
         try:
             self._shards[shard] = await _find(shard_name(self._name, shard))
         except ValueError:
-            return  # nobody has the name (yet); the old handle says why, if it is asked again
+            return  # no actor has the name (yet); a call to the old handle raises the cause
 
 
 async def _find(name: str) -> Any:
-    """Returns the handle of a named actor; raises ValueError if there is none."""
+    """Returns the handle of a named actor. Raises ValueError if there is none."""
     return await asyncio.to_thread(ray.get_actor, name)  # a blocking call to Ray's control store
 
 

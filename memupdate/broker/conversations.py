@@ -1,4 +1,4 @@
-"""The banks that trajectories start from. Each conversation has a file of initial memories, which is loaded once."""
+"""The initial banks of trajectories. Each conversation has one file of initial memories, which is loaded once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memupdate.memory import Embedder, Memory, MemoryBank, read_memories
 
 logger = logging.getLogger(__name__)
 
-# The conversation of a bank that starts without memories.
+# The conversation id of a bank that starts without memories.
 NO_CONVERSATION = ""
 
 
@@ -21,7 +21,8 @@ class Conversations:
     """Initial banks by conversation id. They are embedded on first use and never change.
 
     Args:
-        memories_dir: holds ``{sample_id}.jsonl``, as preprocessing writes it; None if every bank starts empty.
+        memories_dir: the directory of the files ``{sample_id}.jsonl`` that preprocessing wrote; None if every bank
+            starts empty.
         embedder: embeds the initial memories.
 
     Raises:
@@ -41,43 +42,43 @@ class Conversations:
         return isinstance(sample_id, str) and sample_id in self._banks
 
     def read(self, sample_id: str) -> list[Memory]:
-        """Returns the conversation's memories from its file.
+        """Reads the conversation's memories from its file.
 
         Raises:
             FieldError: there is no such conversation.
-            DataError: its file is broken.
+            DataError: the file is broken.
         """
         if self._memories_dir is None:
             raise FieldError("sample_id", sample_id, "empty text: this broker has no memories_dir")
         known = sorted(path.stem for path in self._memories_dir.glob("*.jsonl"))
-        if sample_id not in known:  # also keeps a path such as "../x" out
+        if sample_id not in known:  # this also refuses a path such as "../x"
             raise FieldError("sample_id", sample_id, f"a conversation in {self._memories_dir}: {', '.join(known)}")
         return read_memories(self._memories_dir / f"{sample_id}.jsonl")
 
     def add(self, sample_id: str, memories: Sequence[Memory], embeddings_ND: np.ndarray | None = None) -> None:
-        """Keeps the conversation's bank.
+        """Adds a conversation's initial bank.
 
         Args:
-            sample_id: the conversation.
-            memories: its memories.
-            embeddings_ND: the embeddings of their texts; None computes them when a search needs them.
+            sample_id: the conversation's id.
+            memories: the conversation's memories.
+            embeddings_ND: embeddings (N, D) of the memories' texts; None to compute them at the first search.
         """
         self._banks[sample_id] = MemoryBank.from_memories(memories, self._embedder, embeddings_ND)
         logger.info("loaded %s: %d memories", sample_id, len(memories))
 
     def fork(self, sample_id: str) -> MemoryBank:
-        """Returns a new bank that starts with the conversation's memories, and loads them if they are not loaded yet.
+        """Returns a new bank with the conversation's memories. Loads the conversation if needed.
 
         Raises:
             FieldError: there is no such conversation.
-            DataError: its file is broken.
+            DataError: the conversation's file is broken.
         """
         if sample_id not in self:
             self.add(sample_id, self.read(sample_id))
         return self._banks[sample_id].fork()
 
     def digest(self, sample_id: str) -> str:
-        """Returns the digest of the conversation's bank. The conversation must be loaded."""
+        """Returns the digest of the initial bank of a loaded conversation."""
         if sample_id not in self._digests:
             self._digests[sample_id] = self._banks[sample_id].digest()
         return self._digests[sample_id]

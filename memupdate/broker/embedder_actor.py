@@ -1,4 +1,4 @@
-"""The broker's embedding model as a Ray actor of its own: one for all shards, so that texts are computed once."""
+"""The broker's embedding model in a separate Ray actor. All shards share it, so each text is embedded once."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from memupdate.memory import JSON, make_embedder
 
 
 class EmbedderService:
-    """Serves an embedder: batches across trajectories and shards, and a cache by content hash.
+    """Serves an embedder. It batches texts across trajectories and shards, and caches embeddings by content hash.
 
     Args:
-        embedder: its name, as ``make_embedder`` takes it.
+        embedder: the embedder's name, as ``make_embedder`` takes it.
 
     Raises:
         FieldError: there is no such embedder.
@@ -26,12 +26,12 @@ class EmbedderService:
         self._embeddings = Embeddings(make_embedder(embedder))
 
     async def describe(self) -> dict[str, JSON]:
-        """Returns ``name`` and ``dim`` of the embedder, and ``computed``, how many texts it has embedded."""
+        """Returns the embedder's ``name`` and ``dim``, and ``computed``, the number of texts embedded so far."""
         cached = self._embeddings.cached
         return {"name": cached.name, "dim": cached.dim, "computed": cached.computed}
 
     async def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns ``(N, D)`` float32, unit rows."""
+        """Returns the texts' embeddings (N, D), float32, with rows of unit length."""
         return await self._embeddings.of(texts)
 
 
@@ -39,10 +39,10 @@ EmbedderActor = ray.remote(EmbedderService)
 
 
 class RemoteEmbedder:
-    """An ``Embedder`` that asks an embedder actor. Its calls block, so a broker makes them in a thread.
+    """An ``Embedder`` that calls an embedder actor. The calls block, so a broker makes them in a thread.
 
     Args:
-        actor_name: found by this name in the Ray namespace.
+        actor_name: the actor's name in the Ray namespace.
     """
 
     def __init__(self, actor_name: str) -> None:
@@ -52,6 +52,6 @@ class RemoteEmbedder:
         self.dim: int = described["dim"]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns ``(N, D)`` float32, unit rows; a zero row for a text without words."""
+        """Returns the texts' embeddings (N, D), float32. Rows have unit length; a text without words has a zero row."""
         rows_ND: np.ndarray = ray.get(self._actor.embed.remote(list(texts)))
         return rows_ND

@@ -1,4 +1,4 @@
-"""Embeddings for the banks of one process. Each text is computed once, in a batch, and never on the event loop."""
+"""Embeddings for the banks of one process. Each text is embedded once, in a batch, in a thread off the event loop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from memupdate.memory import CachingEmbedder, Embedder, HashingEmbedder
 
 
 class Embeddings:
-    """An embedder behind a cache. It computes the texts of all trajectories together.
+    """An embedder with a cache. It embeds the texts of all trajectories together.
 
-    While a thread computes a batch, the texts that come in make the next one. So batches grow with the load, and nobody
+    While a thread computes one batch, new texts collect in the next. So batches grow with the load, and no request
     waits for a batch to fill.
 
     Attributes:
-        cached: the embedder that the banks hold. It computes a text itself if nobody asked for the text ahead.
-        inline: whether a text costs so little that handing it to a thread would cost more.
+        cached: the embedder of the banks. It embeds a text itself if the text is not in the cache.
+        inline: whether embedding a text is cheaper than passing it to a thread.
     """
 
     def __init__(self, embedder: Embedder) -> None:
@@ -28,10 +28,10 @@ class Embeddings:
         self._batches: asyncio.Task[None] | None = None
 
     async def of(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns ``(N, D)`` float32 embeddings.
+        """Returns the texts' embeddings (N, D), float32.
 
         Raises:
-            Exception: whatever the embedder raised.
+            Exception: the error that the embedder raised.
         """
         if not self.cached.missing(texts):
             return self.cached.embed(texts)

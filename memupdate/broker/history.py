@@ -1,7 +1,7 @@
-"""The records of a journal: what happened to which bank.
+"""The records of a journal. Each record is one event of one bank.
 
-A record names a bank by the number that it got on opening. A namespace can be opened, closed and opened again; a number
-belongs to one bank for ever.
+A record identifies its bank by the number that the bank got when it was opened. A namespace can be opened, closed and
+opened again, whereas a number always belongs to the same bank.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ def opened(
     key: str = "",
     operations: Sequence[Operation] = (),
 ) -> Record:
-    """Returns the record of a bank that starts from a conversation, whose digest must be the same on replay.
+    """Returns the record of a bank that starts from a conversation.
 
     Args:
         number: the bank's number.
         namespace: the bank's namespace.
-        sample_id: the conversation; empty for no memories.
-        digest: of the conversation's memories.
-        parent: the namespace on another shard that it was forked from; empty if it was opened.
-        key: idempotency key of the opening.
-        operations: the operations that changed it before, on another shard.
+        sample_id: the conversation's id; empty for a bank without memories.
+        digest: the digest of the conversation's memories. It must be the same at replay.
+        parent: the namespace on another shard of which the bank is a fork; empty if the bank is no such fork.
+        key: the idempotency key of the opening.
+        operations: the operations that the parent bank on the other shard had applied.
     """
     told: list[JSON] = [operation.to_json() for operation in operations]
     return {
@@ -46,12 +46,12 @@ def opened(
 
 
 def forked(number: int, namespace: str, parent: int, key: str) -> Record:
-    """Returns the record of a bank that starts from the present state of another one."""
+    """Returns the record of a bank that is forked from the present state of bank ``parent``."""
     return {"fork": number, "namespace": namespace, "parent": parent, "key": key}
 
 
 def ran(number: int, operations: Sequence[Operation]) -> Record:
-    """Returns the record of a turn's mutations, which were applied."""
+    """Returns the record of the mutations that a turn applied."""
     return {"run": number, "operations": [operation.to_json() for operation in operations]}
 
 
@@ -66,10 +66,10 @@ def operations_of(record: Record) -> list[Operation]:
 
 
 def still_needed(records: Iterable[Record]) -> Sequence[bool]:
-    """Returns for each record whether a bank that is open at the end depends on it.
+    """Returns, for each record, whether a bank that is open at the end depends on it.
 
-    A closed bank is needed up to the last fork of it that is needed. The record of its closing is kept too, because its
-    namespace may be open again.
+    A closed bank is needed up to the last fork of it that is needed itself. Its closing record is needed too, because
+    its namespace may have been opened again.
     """
     told: list[tuple[str, int, Any]] = []
     alive: set[int] = set()
@@ -86,7 +86,7 @@ def still_needed(records: Iterable[Record]) -> Sequence[bool]:
         needed[place] = number in alive
         if needed[place] and kind == "fork":
             alive.add(parent)
-    # Going backwards a closing comes before the forks that make its bank needed.
+    # The backward pass reaches a closing record before the forks that make its bank needed.
     return [
         stays or (kind == "close" and number in alive) for stays, (kind, number, _) in zip(needed, told, strict=True)
     ]

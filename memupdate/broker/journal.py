@@ -1,7 +1,7 @@
-"""Records that are on disk before they are acknowledged. They are JSON lines in a file that only grows.
+"""An append-only journal of JSON records. A record is acknowledged only when it is on disk.
 
-The files are described in ``journal_file``. ``memupdate.files`` cannot write them: it replaces a whole file, whereas a
-journal appends to one, syncs a whole batch at once, and cuts off what a failed write has left.
+``journal_file`` describes the file format. ``memupdate.files`` does not fit, because it replaces whole files. A journal
+appends to its file, syncs a whole batch at once, and truncates the file after a failed write.
 """
 
 from __future__ import annotations
@@ -41,20 +41,19 @@ class _Batch:
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.on_disk: Future[None] = Future()
-        self.on_disk.set_running_or_notify_cancel()  # it belongs to all of them, so nobody can cancel it
+        self.on_disk.set_running_or_notify_cancel()  # all records share it, so no caller may cancel it
 
 
 class Journal:
-    """One directory of records, held by one process.
+    """A journal in one folder, locked by one process.
 
-    Records that come in while others are being written share the next write and its fsync. An event loop never waits
-    for the disk, because the journal's own thread writes for it. A thread that may wait writes by itself, with
-    ``collect`` and ``commit``.
+    Records that arrive during a write share the next write and its fsync. An event loop never waits for the disk,
+    because the journal's thread writes for it. A thread that may block writes by itself, with ``collect`` and
+    ``commit``.
 
     Args:
-        folder: where the journal is; made if it is missing.
-        lock_wait_s: seconds to wait for another process to release the folder. A process that was killed takes a while
-            to end.
+        folder: the journal's folder; created if it is missing.
+        lock_wait_s: seconds to wait for another process to release the folder. A killed process takes a while to end.
 
     Raises:
         JournalError: the folder cannot be written, or another process holds it.
@@ -64,7 +63,7 @@ class Journal:
         self.folder = folder
         self._collecting: _Batch | None = None
         self._collects = threading.Lock()
-        self._writes = threading.Lock()  # held by whoever touches the file
+        self._writes = threading.Lock()  # held during every access to the file
         self._torn = False
         self._closed = False
         try:
@@ -76,20 +75,20 @@ class Journal:
             raise JournalError(str(folder), error.strerror or str(error)) from error
         self._next = 0
         self._size = 0
-        # For callers that must not block.
+        # Writes for callers that must not block.
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
 
     @property
     def size(self) -> int:
-        """The size of the present generation in bytes."""
+        """The size of the current generation in bytes."""
         return self._size
 
     def recover(self) -> Iterator[Record]:
-        """Yields every record, in order. Read them all, once, before the first ``append``.
+        """Yields every record, in order. Exhaust it once, before the first ``append``.
 
         Raises:
-            DataError: a record is damaged; the message names file and line.
-            JournalError: a torn record could not be cut off.
+            DataError: a record is damaged. The message names the file and the line.
+            JournalError: a torn record cannot be cut off.
         """
         for end, number, body in good_lines(self._path):
             record = json.loads(body)
@@ -105,31 +104,32 @@ class Journal:
             self._cut()
 
     async def append(self, record: Record) -> None:
-        """Returns when the record is on disk.
+        """Appends a record and waits until it is on disk.
 
         Raises:
-            JournalError: the record is not on disk, and never will be.
+            JournalError: the record could not be written. It will not be written later.
         """
         on_disk = self.append_soon(record)
         written = asyncio.wrap_future(on_disk)
-        # The caller gets the error from the batch. Unread here, it would be logged as lost when the future is freed.
+        # The caller gets the error from the batch. If it were not read here, asyncio would log it as never retrieved.
         written.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait([written])
         check_written(on_disk)
 
     def append_soon(self, record: Record) -> Future[None]:
-        """Does the same as ``collect``, and has the journal's own thread write the batch."""
+        """Adds a record as ``collect`` does, and lets the journal's thread write the batch. Returns the same future."""
         on_disk, leads = self.collect(record)
         if leads:
             self.commit_soon()
         return on_disk
 
     def collect(self, record: Record) -> tuple[Future[None], bool]:
-        """Puts the record into the next batch. Any thread may call it.
+        """Adds a record to the next batch. Any thread may call it.
 
         Returns:
-            A future that is done when the batch is on disk, or has a ``JournalError`` if it never will be; and whether
-            the record is the first of its batch. The caller with the first record must ``commit``, for the whole batch.
+            A future, and whether the record is the first of its batch. The future is done when the batch is on disk; it
+            has a ``JournalError`` if the write failed. The caller with the first record must call ``commit`` for the
+            whole batch.
 
         Raises:
             JournalError: the journal is closed.
@@ -145,11 +145,14 @@ class Journal:
             return self._collecting.on_disk, leads
 
     def commit_soon(self) -> None:
-        """Has the journal's own thread ``commit``."""
+        """Lets the journal's thread call ``commit``."""
         self._writer.submit(self.commit)
 
     def commit(self) -> None:
-        """Writes the collected batch, after the one that is being written. Blocks. Its future gets an error."""
+        """Writes the collected batch, after any batch that is being written. Blocks.
+
+        An error is not raised here. The batch's future gets it.
+        """
         with self._writes:
             with self._collects:
                 batch, self._collecting = self._collecting, None
@@ -157,24 +160,24 @@ class Journal:
                 return
             try:
                 self._write(batch.bodies)
-            except BaseException as error:  # noqa: BLE001  whoever waits gets it
+            except BaseException as error:  # noqa: BLE001  every waiting caller gets it
                 batch.on_disk.set_exception(error)
             else:
                 batch.on_disk.set_result(None)
 
     async def compact(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
-        """Replaces the file by one with only the chosen records. A crash at any moment leaves one of the two whole.
+        """Replaces the file by a new one with only the chosen records. A crash leaves the old or the new file complete.
 
         Args:
-            choose: returns for each record, in order, whether it stays.
+            choose: returns, for each record in order, whether it stays.
 
         Raises:
-            JournalError: the new file could not be written; the old one stays in use.
+            JournalError: the new file cannot be written. The old one stays in use.
         """
         await asyncio.get_running_loop().run_in_executor(self._writer, self._compact, choose)
 
     async def close(self) -> None:
-        """Waits until everything that was appended is written, and releases the folder."""
+        """Waits until all appended records are written, and releases the folder."""
         with self._collects:
             self._closed = True
         await asyncio.to_thread(self.commit)
@@ -235,10 +238,11 @@ class Journal:
 
 
 def check_written(on_disk: Future[None]) -> None:
-    """Waits for the future that ``append_soon`` returned.
+    """Waits for a future that ``append_soon`` or ``collect`` returned.
 
     Raises:
-        JournalError: the record is not on disk. The exception is a new one, since the whole batch shares the future's.
+        JournalError: the record is not on disk. Each call raises a new exception, because all callers of a batch share
+            the future's exception.
     """
     error = on_disk.exception()
     if error is not None:
@@ -246,7 +250,7 @@ def check_written(on_disk: Future[None]) -> None:
 
 
 def erase(folder: Path, lock_wait_s: float = 10.0) -> None:
-    """Removes the journal in a folder, if there is one.
+    """Removes the journal's files from a folder, if there are any.
 
     Args:
         folder: the journal's folder.

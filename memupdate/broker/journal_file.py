@@ -1,12 +1,12 @@
-"""A journal's files: how a record becomes a line, what a torn line is, and how generations replace each other.
+"""The file format of a journal: lines, torn writes, and generations.
 
 A journal is a folder with one file ``{generation}.jsonl``. A line is
-``{"crc":"…","n":number,"b":batch,"record":{…}}``: the CRC-32 of everything behind it, the record's number (they count
-from 0 without a gap), and the number of the first record that was written in the same batch. So a reader can tell a
-write that a crash has torn, which was never acknowledged, from damage to records that were:
+``{"crc":"…","n":number,"b":batch,"record":{…}}``. ``crc`` is the CRC-32 of the rest of the line. ``n`` is the record's
+number, counted from 0 without gaps. ``b`` is the number of the first record in the same batch. These fields
+distinguish a write torn by a crash, which was never acknowledged, from damage to acknowledged records:
 
-- a bad line that only lines of its own batch follow is torn: the file is cut there;
-- a bad line that a later batch follows is damage, which is an error. No earlier record is ever dropped.
+- A bad line is torn if only lines of its own batch follow it. The file is cut there.
+- A bad line is damaged if a later batch follows it. This is an error, and no earlier record is dropped.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _LOCK_RETRY_S = 0.05
 
 
 class JournalError(MemupdateError):
-    """The journal could not be written. The change that should have been in it did not happen.
+    """The journal cannot be written. The change was not applied.
 
     Attributes:
         path: the file or folder.
-        problem: the operating system's reason.
+        problem: the reason that the operating system gave.
     """
 
     def __init__(self, path: str, problem: str) -> None:
@@ -52,7 +52,16 @@ class JournalError(MemupdateError):
 
 
 def locked(path: Path, wait_s: float) -> int:
-    """Returns a descriptor that holds the lock until it is closed. The end of the process closes it too."""
+    """Locks a file and returns the descriptor that holds the lock until it is closed or the process ends.
+
+    Args:
+        path: the lock file; created if it is missing.
+        wait_s: seconds to wait for another process to release the lock.
+
+    Raises:
+        JournalError: another process still holds the lock.
+        OSError: the file cannot be opened or locked.
+    """
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     deadline = time.monotonic() + wait_s
     while True:
@@ -70,7 +79,7 @@ def locked(path: Path, wait_s: float) -> int:
 
 
 def newest_generation(folder: Path) -> Path:
-    """Returns the newest generation's file, made if there is none. Removes what an interrupted compaction left."""
+    """Returns the file of the newest generation. Creates one if there is none. Removes leftovers of a compaction."""
     for unfinished in folder.glob("*.new"):
         unfinished.unlink()
     generations = sorted(folder.glob("*.jsonl"))
@@ -78,13 +87,17 @@ def newest_generation(folder: Path) -> Path:
         first = folder / f"{1:08d}.jsonl"
         write_generation(first, [])
         return first
-    for old in generations[:-1]:  # a generation has its name from the moment it is whole
+    for old in generations[:-1]:  # a file gets its final name only when it is complete
         old.unlink()
     return generations[-1]
 
 
 def write_generation(path: Path, bodies: Iterable[bytes]) -> tuple[int, int]:
-    """Writes a file with a header and these records, or no file. Returns the number of records, and of bytes."""
+    """Writes a file with a header and these records, completely or not at all.
+
+    Returns:
+        The number of lines, including the header, and the number of bytes.
+    """
     unfinished = path.with_suffix(".new")
     file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
@@ -95,7 +108,7 @@ def write_generation(path: Path, bodies: Iterable[bytes]) -> tuple[int, int]:
             number, size = number + 1, size + len(line)
         os.fsync(file)
     except OSError:
-        unfinished.unlink()  # a full disk has no room for it
+        unfinished.unlink()  # frees its space on a full disk
         raise
     finally:
         os.close(file)
@@ -105,14 +118,14 @@ def write_generation(path: Path, bodies: Iterable[bytes]) -> tuple[int, int]:
 
 
 def write_all(file: int, data: bytes) -> None:
-    """Writes all of ``data``, in as many calls as the system needs."""
+    """Writes all of ``data``, in as many system calls as needed."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]
 
 
 def sync_folder(folder: Path) -> None:
-    """Puts on disk which files the folder has."""
+    """Syncs the folder's list of files to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -121,18 +134,18 @@ def sync_folder(folder: Path) -> None:
 
 
 def encoded(record: Record) -> bytes:
-    """Returns the record as the body of a line."""
+    """Returns the record as JSON bytes, which are the body of a line."""
     return json.dumps(record, allow_nan=False, separators=(",", ":")).encode()
 
 
 def encoded_line(number: int, batch: int, body: bytes) -> bytes:
-    """Returns a whole line, with its CRC."""
+    """Returns a complete line with its CRC."""
     checked = b'"n":%d,"b":%d,%s%s}' % (number, batch, _RECORD, body)
     return b'%s%08x",%s\n' % (_HEAD, zlib.crc32(checked), checked)
 
 
 def _parsed(line: bytes) -> tuple[int, int, bytes] | None:
-    """Returns number, batch and record's body of a line; None if the line is not whole."""
+    """Returns the number, the batch and the record's body of a line; None if the line is incomplete or damaged."""
     checked = line[_CHECKED_FROM:-1]
     if line[-1:] != b"\n" or line[:_CHECKED_FROM] != b'%s%08x",' % (_HEAD, zlib.crc32(checked)):
         return None
@@ -142,7 +155,11 @@ def _parsed(line: bytes) -> tuple[int, int, bytes] | None:
 
 
 def good_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """Yields for each good line the offset of its end, its number, and the body of its record."""
+    """Yields the end offset, the number and the record's body of each good line. Stops at a torn line.
+
+    Raises:
+        DataError: a line is damaged, or the file is empty.
+    """
     end = 0
     with path.open("rb") as file:
         for expected, line in enumerate(file):

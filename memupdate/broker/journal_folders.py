@@ -1,4 +1,4 @@
-"""Where each shard of a broker keeps its journal."""
+"""The journal folder of each shard of a broker."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MAX_SHARDS = 1024
 
 
 def journal_folders(journal_dir: object, shards: object) -> list[Path | None]:
-    """Returns the journal folder of each shard; each is None if there is no journal.
+    """Returns the journal folder of each shard, or None for each shard if there is no journal.
 
     Args:
-        journal_dir: the broker's, or None.
-        shards: how many.
+        journal_dir: the broker's journal directory; None for no journal.
+        shards: the number of shards.
 
     Raises:
-        FieldError: ``journal_dir`` is not a path, or ``shards`` is not a number of shards.
+        FieldError: ``journal_dir`` is not a path, or ``shards`` is not an integer from 1 to ``MAX_SHARDS``.
     """
     if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= MAX_SHARDS:
         raise FieldError("memory.broker_shards", shards, f"a whole number from 1 to {MAX_SHARDS}")
@@ -32,10 +32,10 @@ def journal_folders(journal_dir: object, shards: object) -> list[Path | None]:
 
 
 def check_layout(folders: list[Path | None]) -> None:
-    """Checks that the journal was written by a broker with as many shards.
+    """Checks that the journal, if there is one, was written with the same number of shards.
 
     Raises:
-        FieldError: it was written by another number of shards, so most namespaces would not be found.
+        FieldError: the number of shards was different, so most namespaces would not be found.
     """
     for folder in folders[:1]:
         other = [] if folder is None else [path for path in _written(folder.parent) if path not in folders]
@@ -46,10 +46,10 @@ def check_layout(folders: list[Path | None]) -> None:
 
 
 def erase_all(journal_dir: Path) -> None:
-    """Removes the journals of all shards, whatever their number is.
+    """Removes the journals of all shards, for any number of shards.
 
     Raises:
-        JournalError: one cannot be removed, or a process holds it.
+        JournalError: a journal cannot be removed, or a process holds it.
     """
     for folder in _written(journal_dir):
         erase(folder)

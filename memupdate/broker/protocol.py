@@ -1,7 +1,7 @@
-"""The protocol of a broker: every call that banks answer to, with its arguments and its documentation, once.
+"""The interface of a broker: all calls on banks, with their arguments and documentation.
 
 ``MemoryBroker`` answers the calls in this process. ``MemoryStoreManager`` sends them to the Ray actors of a broker.
-Code that uses banks takes a ``BankService`` and works with both.
+Code that takes a ``BankService`` works with both.
 """
 
 from __future__ import annotations
@@ -19,35 +19,36 @@ Answer = TypeVar("Answer")
 
 
 class BankService(ABC):
-    """Banks by namespace.
+    """Memory banks, each under a namespace.
 
-    A namespace is opened before it is used: every call about one that is not open raises ``UnknownNamespaceError``,
-    and none of them makes an empty bank. Calls about one namespace are answered in the order in which they came; calls
-    about different namespaces do not wait for each other. A broker with a journal answers a call that changes a bank
-    when the change is on disk, and nobody sees the change before.
+    A namespace must be opened before use. A call on a namespace that is not open raises ``UnknownNamespaceError`` and
+    never creates an empty bank. Calls on one namespace are answered in the order of their arrival. Calls on different
+    namespaces do not wait for each other. With a journal, a change is acknowledged, and visible to other calls, only
+    when it is on disk.
 
-    Any call raises ``JournalError`` if the disk refuses what it has to write; then the bank is as it was before. A
-    client's calls raise ``BrokerDeadlineError`` if a shard does not answer in time.
+    A call raises ``JournalError`` if its change cannot be written to disk; the bank then stays as it was. A call of a
+    Ray client raises ``BrokerDeadlineError`` if a shard does not answer in time.
     """
 
     @abstractmethod
     async def ping(self) -> dict[str, int]:
-        """Shows that the broker answers.
+        """Checks that the broker answers.
 
         Returns:
-            ``namespaces``, how many are open, and ``embedded``, how many texts were embedded since the broker started.
+            ``namespaces``, the number of open namespaces, and ``embedded``, the number of texts that were embedded
+            since the broker started.
         """
 
     @abstractmethod
     async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> Opened:
-        """Opens a namespace on a bank of its own that starts with a conversation's memories.
+        """Opens a namespace on a new bank that starts with a conversation's memories.
 
-        Opening a namespace again changes nothing.
+        Opening an open namespace again changes nothing.
 
         Args:
-            namespace: its name from now on.
-            sample_id: the conversation; empty for a bank without memories.
-            key: idempotency key. A call that is repeated with its key gets the answer of the first one.
+            namespace: the name of the namespace.
+            sample_id: the conversation's id; empty for a bank without memories.
+            key: the idempotency key. A repeated call with the same key also answers ``created``.
 
         Raises:
             FieldError: there is no such conversation, or the namespace is open on another one.
@@ -56,9 +57,9 @@ class BankService(ABC):
 
     @abstractmethod
     async def fork(self, namespace: str, parent: str, key: str = "") -> Opened:
-        """Opens a namespace on the present state of another one. Neither sees the other's later edits.
+        """Opens a namespace on a copy of another namespace's present bank. Neither sees later edits of the other.
 
-        Costs microseconds, whatever the size of the bank.
+        A fork takes microseconds for a bank of any size.
 
         Args:
             namespace: the name of the new namespace.
@@ -67,28 +68,32 @@ class BankService(ABC):
 
         Raises:
             UnknownNamespaceError: the parent is not open.
-            FieldError: the namespace is open already and is not a fork of this parent.
+            FieldError: the namespace is open already and not a fork of this parent.
         """
 
     @abstractmethod
     async def run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
         """Applies the operations of one turn, in order.
 
-        An operation that is refused changes nothing, and the others go on. With a journal, all changes of a turn are
-        on disk together, or none of them.
+        A refused operation changes nothing, and the others are still applied. With a journal, either all changes of a
+        turn are on disk or none of them.
+
+        Args:
+            namespace: the namespace of the bank.
+            operations: mutations and reads.
 
         Returns:
-            One outcome for each operation.
+            One outcome for each operation, in order.
         """
 
     @abstractmethod
     async def evaluate(self, namespace: str, question: str, top_k: int = 5) -> Evaluation:
-        """Returns what a reward needs of the bank that the namespace started with, and of the bank as it is now.
+        """Returns what a reward needs of the namespace's initial bank and of its present bank.
 
         Args:
-            namespace: the trajectory's.
-            question: what to search for in both.
-            top_k: how many memories to find at most.
+            namespace: the trajectory's namespace.
+            question: the query to search for in both banks.
+            top_k: the largest number of memories to retrieve from each bank.
 
         Raises:
             FieldError: the question is empty, or ``top_k`` is below 1.
@@ -96,35 +101,36 @@ class BankService(ABC):
 
     @abstractmethod
     async def close(self, namespace: str) -> None:
-        """Closes a namespace and frees its bank, and no other."""
+        """Closes a namespace and frees its bank. Forks of it stay open."""
 
     @abstractmethod
     async def namespaces(self) -> list[str]:
-        """Returns the open namespaces: shard by shard, and in the order of opening there."""
+        """Returns the open namespaces, shard by shard; those of one shard are in the order of opening."""
 
     @abstractmethod
     async def read(self, namespace: str, question: Callable[[OpenBank], Answer]) -> Answer:
-        """Returns what a question finds out about a namespace's bank, which it must not change.
+        """Calls a read-only function on a namespace's bank and returns its result.
 
-        The calls below are such questions.
+        The methods below call ``read`` with methods of ``OpenBank``.
 
         Args:
-            namespace: whose bank.
-            question: a method of ``OpenBank``. Over Ray, any function that the actors can import.
+            namespace: the namespace of the bank.
+            question: a function of an ``OpenBank`` that does not change it. Over Ray, the actors must be able to
+                import the function.
         """
 
     async def stats(self, namespace: str) -> BankStats:
-        """Returns the sizes of a namespace's bank."""
+        """Returns sizes and counts of a namespace's bank."""
         return await self.read(namespace, OpenBank.stats)
 
     async def list_memories(self, namespace: str) -> list[MemoryRecord]:
-        """Returns every memory of the bank as it is now, in order."""
+        """Returns all memories of the present bank, in order."""
         return await self.read(namespace, OpenBank.list_memories)
 
     async def initial_snapshot(self, namespace: str) -> list[MemoryRecord]:
-        """Returns every memory that the bank started with, in order. Edits do not change the answer."""
+        """Returns all memories of the initial bank, in order. Edits do not change the answer."""
         return await self.read(namespace, OpenBank.initial_snapshot)
 
     async def final_state(self, namespace: str) -> FinalState:
-        """Returns all that is needed to keep or compare a trajectory's bank."""
+        """Returns everything that is needed to store a trajectory's bank or to compare it with another."""
         return await self.read(namespace, OpenBank.final_state)

@@ -1,4 +1,4 @@
-"""Restores the banks of a journal. Each has the digest that it had before."""
+"""Restores the banks of a journal. A restored bank has the same digest as before."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from memupdate.memory import MemoryBank, Operation
 
 
 def recover(records: Iterable[Record], registry: BankRegistry, conversations: Conversations) -> None:
-    """Replays a journal into an empty registry. Nothing is embedded before a bank is searched.
+    """Replays a journal into an empty registry. Texts are embedded later, when a bank is searched.
 
     Args:
         records: all records of the journal, in order.
-        registry: receives the banks that are open at the end.
-        conversations: what the banks started from.
+        registry: the registry that receives the banks that are open at the end of the journal.
+        conversations: the conversations from which the banks started.
 
     Raises:
-        DataError: the journal does not belong to these conversations.
+        DataError: a conversation has changed since the journal was written, or an operation does not apply.
         FieldError: a conversation is missing.
     """
     told = list(records)
@@ -57,10 +57,16 @@ def _opened(number: int, record: Any, conversations: Conversations) -> OpenBank:
 
 
 def check_digest(namespace: str, sample_id: str, expected: str, found: str) -> None:
-    """Checks that a bank's conversation has not changed.
+    """Checks that the digests of a bank's memories are equal.
+
+    Args:
+        namespace: the bank's namespace, for the error message.
+        sample_id: the bank's conversation, for the error message.
+        expected: the digest in the record.
+        found: the digest of the memories that were loaded or replayed.
 
     Raises:
-        DataError: it has changed.
+        DataError: the digests differ.
     """
     if found != expected:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Banks by namespace, as plain classes that know nothing of Ray, disks or waiting."""
+"""A registry of banks by namespace, as plain synchronous classes without Ray and without a journal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memupdate.memory import MemoryBank
 
 
 class UnknownNamespaceError(MemupdateError):
-    """A namespace that is not open: it is misspelled, or was closed. It never becomes a new, empty bank."""
+    """The namespace is not open: it is misspelled, was never opened, or was closed. No empty bank is created for it."""
 
     def __init__(self, namespace: str) -> None:
         super().__init__(namespace)
@@ -25,15 +25,17 @@ class UnknownNamespaceError(MemupdateError):
 
 @dataclass(slots=True)
 class OpenBank:
-    """A namespace's bank, where it comes from, and the answers to the questions of ``BankService`` that only read it.
+    """An open namespace's bank and its origin. Its methods answer the read-only calls of ``BankService``.
 
     Attributes:
-        number: this bank's own. A namespace that is closed and opened again gets another bank with another number.
-        sample_id: the conversation that it started from.
-        bank: its present state.
-        parent: the namespace that it was forked from; empty if it was opened.
-        key: idempotency key of the opening.
-        undo_to: after a turn that failed half-way, how many of the bank's operations count.
+        number: the unique number of this bank. A namespace that is closed and opened again gets a new bank with a new
+            number.
+        sample_id: the conversation from which the bank started.
+        bank: the present state of the bank.
+        parent: the namespace from which the bank was forked; empty if it is not a fork.
+        key: the idempotency key of the opening.
+        undo_to: the number of the bank's operations that remain valid after a turn that failed half-way; None if
+            nothing is to be undone.
     """
 
     number: int
@@ -72,15 +74,15 @@ class OpenBank:
         }
 
     def opened_before(self, key: str) -> Opened:
-        """Returns the answer to opening it again: a call that repeats the first one, with its key, created it."""
+        """Returns the answer to a repeated opening. ``created`` is true only if ``key`` is that of the first call."""
         return {"count": len(self.bank), "created": bool(key) and key == self.key}
 
 
 class BankRegistry:
-    """Every open namespace with its bank. Not thread-safe: one thread owns it.
+    """The open namespaces and their banks. Not thread-safe: callers must not use it at the same time.
 
     Args:
-        conversations: where a namespace's bank starts from.
+        conversations: the initial banks.
     """
 
     def __init__(self, conversations: Conversations) -> None:
@@ -89,7 +91,7 @@ class BankRegistry:
         self._next_number = 0
 
     def __len__(self) -> int:
-        """Returns how many namespaces are open."""
+        """Returns the number of open namespaces."""
         return len(self._opened)
 
     def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> Opened:
@@ -111,7 +113,7 @@ class BankRegistry:
         return opened.opened_before(key)
 
     def started(self, sample_id: str, key: str, parent: str = "") -> OpenBank:
-        """Returns a bank on a conversation, with a number of its own. No namespace has it yet.
+        """Returns a new bank on a conversation, with a new number. It is not yet under a namespace.
 
         Raises:
             FieldError: there is no such conversation.
@@ -120,7 +122,7 @@ class BankRegistry:
         return OpenBank(self._number(), sample_id, self._conversations.fork(sample_id), parent, key)
 
     def forked(self, parent: str, key: str) -> OpenBank:
-        """Returns a fork of an open bank, with a number of its own. No namespace has it yet.
+        """Returns a fork of an open bank, with a new number. It is not yet under a namespace.
 
         Raises:
             UnknownNamespaceError: the parent is not open.
@@ -129,16 +131,16 @@ class BankRegistry:
         return OpenBank(self._number(), origin.sample_id, origin.bank.fork(), parent, key)
 
     def add(self, namespace: str, opened: OpenBank) -> Opened:
-        """Gives the bank its namespace, and answers as ``open`` does.
+        """Puts a bank under a namespace and returns the answer of ``open``.
 
         Raises:
-            FieldError: the namespace is not a name.
+            FieldError: the namespace is not a valid name.
         """
         self._opened[checked_namespace(namespace)] = opened
         return {"count": len(opened.bank), "created": True}
 
     def reserve(self, numbers: int) -> None:
-        """Gives no bank a number below this one from now on."""
+        """Makes all later banks get a number of at least ``numbers``."""
         self._next_number = max(self._next_number, numbers)
 
     def at(self, namespace: str) -> OpenBank:

@@ -1,4 +1,4 @@
-"""What a broker answers: plain data, so that no bank, memory or array ever leaves it."""
+"""The answers of a broker. They are plain data: a broker never hands out a bank, a memory object or an array."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from memupdate.memory import JSON, Memory, Operation, SearchHit
 
 
 class MemoryRecord(TypedDict):
-    """A memory as JSON: the fields of ``Memory``, and what a reader sees of it.
+    """A memory as JSON: the fields of ``Memory``, its text, and its score in a search.
 
     Attributes:
         text: ``Memory.text``.
-        score: how well it fits the query; of a memory that a search found.
+        score: the similarity to the query; only in the results of a search.
     """
 
     id: str
@@ -35,20 +35,20 @@ class Refusal(StrEnum):
     """Why a bank refused an operation."""
 
     UNKNOWN_MEMORY = "unknown_memory"
-    """The bank does not hold a memory that the operation names."""
+    """The bank holds no memory with an id that the operation names."""
     NOT_ALLOWED = "not_allowed"
     """An argument has a value that is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one operation of a turn gave: its result, or why it was refused.
+    """The result of one operation of a turn, or the reason why it was refused.
 
     Attributes:
-        value: the result: one memory (create, put, update, delete, merge, get), or several (split, sample, and search
-            with scores, best first). None if the operation was refused.
-        error: what to tell a reader about the refusal; empty without one.
-        refusal: the kind of the refusal, for a program; None without one.
+        value: one memory (create, put, update, delete, merge, get) or several memories (split, sample, search). Those
+            of a search have scores, best first. None if the operation was refused.
+        error: the error message; empty if the operation was not refused.
+        refusal: the kind of refusal; None if the operation was not refused.
     """
 
     value: MemoryRecord | list[MemoryRecord] | None = None
@@ -57,23 +57,24 @@ class Outcome:
 
     @property
     def memory(self) -> MemoryRecord:
-        """The one memory that the operation gave."""
+        """The memory in ``value``, for an operation that returns one memory."""
         assert isinstance(self.value, dict), self
         return self.value
 
     @property
     def memories(self) -> list[MemoryRecord]:
-        """The memories that the operation gave."""
+        """The memories in ``value``, for an operation that returns several memories."""
         assert isinstance(self.value, list), self
         return self.value
 
 
 class Opened(TypedDict):
-    """What ``open`` and ``fork`` answer.
+    """The answer of ``open`` and ``fork``.
 
     Attributes:
-        count: how many memories the bank holds now.
-        created: whether this call opened the namespace; false if it was open already.
+        count: the number of memories in the bank now.
+        created: whether this call, or an earlier one with the same key, opened the namespace; false if it was open
+            already.
     """
 
     count: int
@@ -81,15 +82,15 @@ class Opened(TypedDict):
 
 
 class BankStats(TypedDict):
-    """Sizes of a bank.
+    """Sizes and counts of a bank.
 
     Attributes:
-        sample_id: the conversation that it started from; empty for a bank that started without memories.
-        count: how many memories it holds now.
-        count_initial: how many memories it started with.
-        mean_characters: mean number of characters of a memory's content; 0 for an empty bank.
-        types: how many memories there are of each type.
-        mutations: how many operations have changed it.
+        sample_id: the conversation from which the bank started; empty if it started without memories.
+        count: the number of memories now.
+        count_initial: the number of memories at the start.
+        mean_characters: the mean number of characters of a memory's content; 0 for an empty bank.
+        types: the number of memories of each type.
+        mutations: the number of operations that have changed the bank.
     """
 
     sample_id: str
@@ -101,13 +102,13 @@ class BankStats(TypedDict):
 
 
 class FinalState(TypedDict):
-    """All that is needed to keep a bank, or to compare it.
+    """Everything that is needed to store a bank or to compare it with another.
 
     Attributes:
-        sample_id: the conversation that it started from.
-        digest: the hash of its content.
-        memories: every memory, in order.
-        journal: the operations that have changed it, as ``Operation.to_json`` writes them.
+        sample_id: the conversation from which the bank started.
+        digest: the hash of the bank's content.
+        memories: all memories, in order.
+        journal: the operations that have changed the bank, in the format of ``Operation.to_json``.
     """
 
     sample_id: str
@@ -117,12 +118,12 @@ class FinalState(TypedDict):
 
 
 class StateForReward(TypedDict):
-    """What a reward needs of a bank at one moment.
+    """The data that a reward needs of a bank at one moment.
 
     Attributes:
-        count: how many memories it holds.
-        mean_characters: mean number of characters of a memory's content; 0 for an empty bank.
-        retrieved: the texts that were found for the question, best first.
+        count: the number of memories in the bank.
+        mean_characters: the mean number of characters of a memory's content; 0 for an empty bank.
+        retrieved: the texts of the memories retrieved for the question, best first.
     """
 
     count: int
@@ -131,20 +132,20 @@ class StateForReward(TypedDict):
 
 
 class Evaluation(TypedDict):
-    """A trajectory's bank before the first operation and now."""
+    """The states of a trajectory's bank before the first operation and now."""
 
     before: StateForReward
     after: StateForReward
 
 
 class Recipe(TypedDict):
-    """What another shard needs to make a fork of a bank.
+    """The data from which another shard makes a fork of a bank.
 
     Attributes:
-        sample_id: the conversation that the bank started from.
-        initial: the digest of that conversation's memories.
-        operations: what has changed the bank since.
-        digest: the bank's own.
+        sample_id: the conversation from which the bank started.
+        initial: the digest of the conversation's memories.
+        operations: the operations that have changed the bank since its start.
+        digest: the digest of the present bank.
     """
 
     sample_id: str
@@ -159,7 +160,7 @@ def memory_record(memory: Memory) -> MemoryRecord:
 
 
 def result_record(result: Memory | Sequence[Memory] | Sequence[SearchHit]) -> MemoryRecord | list[MemoryRecord]:
-    """Returns as JSON what ``MemoryBank.apply`` returned; see ``Outcome.value``."""
+    """Returns a result of ``MemoryBank.apply`` as JSON, for ``Outcome.value``."""
     if isinstance(result, Memory):
         return memory_record(result)
     return [

@@ -1,4 +1,4 @@
-"""Which shard a namespace lives on, and what the actors of one broker are called."""
+"""The assignment of namespaces to shards, and the names of a broker's actors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ DEFAULT_BROKER_NAME = "memory_broker"
 
 
 def checked_namespace(namespace: object) -> str:
-    """Returns ``namespace``. Namespaces are compared code point by code point, so two different texts never share one.
+    """Returns ``namespace`` if it is valid. Namespaces are equal only if all their code points are equal.
 
     Raises:
-        FieldError: it is not text, is empty, or cannot be encoded as UTF-8.
+        FieldError: the namespace is not a string, is empty, or cannot be encoded as UTF-8.
     """
     allowed = "the trajectory's id, as text that is not empty"
     if not isinstance(namespace, str) or not namespace:
@@ -26,7 +26,7 @@ def checked_namespace(namespace: object) -> str:
 
 
 def shard_of(namespace: str, shards: int) -> int:
-    """Returns the number of the shard that holds a namespace. It is the same in every process.
+    """Returns the number of the shard that holds a namespace. The number is the same in every process.
 
     Raises:
         FieldError: as ``checked_namespace``.
@@ -39,10 +39,10 @@ def shard_of(namespace: str, shards: int) -> int:
 
 
 def shard_name(broker_name: str, shard: int) -> str:
-    """Returns the actor name of a shard. The first shard has the name of the broker."""
+    """Returns the actor name of a shard. The first shard has the broker's name."""
     return broker_name if shard == 0 else f"{broker_name}/{shard}"
 
 
 def embedder_name(broker_name: str) -> str:
-    """Returns the name of the broker's embedder actor."""
+    """Returns the actor name of the broker's embedder."""
     return f"{broker_name}/embedder"

@@ -1,4 +1,4 @@
-"""The broker as a plain async class, without Ray: it serves banks in this process, and inside each shard's actor."""
+"""The broker as an async class without Ray. It serves banks in this process, or inside a shard's actor."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
-# A journal is first compacted at this size, and then whenever it has doubled.
+# The size at which a journal is first compacted. Later compactions follow whenever the size has doubled.
 COMPACT_AT_BYTES = 16 * 2**20
 
 
 def outcome_of(bank: MemoryBank, operation: Operation, vectors: Mapping[str, np.ndarray] | None = None) -> Outcome:
-    """Applies an operation and returns what came of it, as data.
+    """Applies an operation and returns its outcome.
 
     Args:
-        bank: the bank to apply it to. It does not change if it refuses the operation.
+        bank: the bank. It does not change if it refuses the operation.
         operation: a mutation or a read.
         vectors: embeddings by text, as ``MemoryBank.apply`` takes them.
     """
@@ -52,12 +52,12 @@ def outcome_of(bank: MemoryBank, operation: Operation, vectors: Mapping[str, np.
 def evaluation_of(
     bank: MemoryBank, question: str, top_k: int, vectors: Mapping[str, np.ndarray] | None = None
 ) -> Evaluation:
-    """Returns what ``BankService.evaluate`` answers.
+    """Returns the answer of ``BankService.evaluate``.
 
     Args:
-        bank: the bank as it is now.
-        question: what to search for.
-        top_k: how many memories to find at most.
+        bank: the present bank.
+        question: the query to search for.
+        top_k: the largest number of memories to retrieve.
         vectors: embeddings by text, as ``MemoryBank.apply`` takes them for this search.
 
     Raises:
@@ -75,15 +75,15 @@ def evaluation_of(
 
 
 class MemoryBroker(BankService):
-    """Answers the calls of ``BankService`` in this process, without ever blocking its event loop.
+    """Answers the calls of ``BankService`` in this process. It does not block its event loop.
 
-    With a journal, a new broker on the same directory has the same banks. Use a broker from one event loop only.
+    With a journal, a new broker on the same directory restores the same banks. Use a broker from one event loop only.
 
     Args:
-        memories_dir: holds ``{sample_id}.jsonl``; None where every bank starts empty.
+        memories_dir: the directory of the files ``{sample_id}.jsonl``; None if every bank starts empty.
         embedder: an embedder, or its name as ``make_embedder`` takes it.
-        journal_dir: directory of the journal, of this broker alone; None keeps the banks in memory only.
-        compact_at: bytes of the journal from which it is compacted.
+        journal_dir: the directory of the journal, used by this broker alone; None to keep the banks only in memory.
+        compact_at: the size of the journal, in bytes, at which it is first compacted.
 
     Raises:
         FieldError: ``memories_dir`` is not a directory, or there is no such embedder.
@@ -136,16 +136,16 @@ class MemoryBroker(BankService):
         return turn.outcomes
 
     def begin(self, namespace: str, operations: Sequence[Operation]) -> Turn | None:
-        """Applies a turn at once, if it need not wait for an earlier call or for a model.
+        """Applies a turn immediately if it need not wait for an earlier call or for an embedding model.
 
-        With this and ``end``, a thread can run a turn without the event loop, as long as it keeps the loop from running
-        meanwhile. Nobody sees the turn's changes until ``end``.
+        With ``begin`` and ``end``, a thread can run a turn without the event loop. The thread must keep the loop from
+        running meanwhile. Other calls do not see the turn's changes before ``end``.
 
         Returns:
-            The turn; None if it has to wait.
+            The turn; None if it has to wait. If ``on_disk`` is None, the turn is complete and needs no ``end``.
 
         Raises:
-            JournalError: the broker was stopped; the bank is as it was before the turn.
+            JournalError: the broker was stopped. The bank is as it was before the turn.
         """
         if not isinstance(namespace, str) or self._turns.taken(namespace):
             return None
@@ -168,14 +168,14 @@ class MemoryBroker(BankService):
         return turn
 
     def write(self, turn: Turn) -> None:
-        """Blocks until a turn with an ``on_disk`` is written, or has failed to be. Other turns go on meanwhile."""
+        """Blocks until the write of a turn with an ``on_disk`` succeeds or fails. Other turns can run meanwhile."""
         assert turn.on_disk is not None
         if turn.leads and self._journal is not None:
             self._journal.commit()
         turn.on_disk.exception()
 
     def end(self, turn: Turn) -> None:
-        """Ends a turn whose ``on_disk`` is done: it counts if it is on disk, and is undone otherwise."""
+        """Ends a turn whose ``on_disk`` is done. Keeps its changes if the write succeeded, else undoes them."""
         assert turn.on_disk is not None
         if turn.on_disk.exception() is not None:
             turn.opened.undo_to = turn.before
@@ -197,7 +197,7 @@ class MemoryBroker(BankService):
             return question(opened)
 
     async def recipe(self, namespace: str) -> Recipe:
-        """Returns what another shard needs to make a fork of this bank.
+        """Returns the data from which another shard makes a fork of this bank.
 
         Raises:
             UnknownNamespaceError: the namespace is not open.
@@ -215,17 +215,18 @@ class MemoryBroker(BankService):
 
         Args:
             namespace: the name of the new namespace.
-            parent: the name of the parent, which is not looked up.
-            recipe: what ``recipe`` returned for the parent.
+            parent: the namespace of the parent. It is only recorded, because it is on another shard.
+            recipe: the parent's recipe, from ``recipe``.
             key: as for ``open``.
 
         Raises:
-            DataError: this shard has another conversation of that name, or the replayed bank differs from the parent.
+            DataError: the conversation differs on this shard, or the replayed bank differs from the parent.
+            FieldError: the namespace is open already and not a fork of this parent.
         """
         return await self._to_the_end(lambda: self._adopt(namespace, parent, recipe, key), namespace)
 
     async def stop(self) -> None:
-        """Finishes what is under way and lets go of the journal. Do not use the broker afterwards."""
+        """Finishes the calls in progress and closes the journal. Do not use the broker afterwards."""
         while self._unfinished:
             await asyncio.wait(self._unfinished)
         if self._journal is not None:
@@ -265,7 +266,7 @@ class MemoryBroker(BankService):
         bank, before = opened.bank, opened.bank.edits
         try:
             if len(operations) > 1:
-                await self._vectors(bank, operations)  # one batch for the turn, as far as it can be foreseen
+                await self._vectors(bank, operations)  # one batch for the turn, as far as texts are known
             outcomes = [outcome_of(bank, one, await self._vectors(bank, [one])) for one in operations]
             if self._journal is not None and bank.edits > before:
                 await self._record(history.ran(opened.number, bank.edits_since(before)))
@@ -279,7 +280,7 @@ class MemoryBroker(BankService):
         await self._record(history.closed(self._registry.at(namespace).number))
         self._registry.close(namespace)
         if self._journal is not None and self._journal.size >= self._compact_from:
-            self._compact_from = 2 * self._journal.size  # not again meanwhile, nor at once if it fails
+            self._compact_from = 2 * self._journal.size  # no second one meanwhile, no immediate retry
             self._in_background(self._compact(self._journal))
 
     async def _compact(self, journal: Journal) -> None:
@@ -300,7 +301,7 @@ class MemoryBroker(BankService):
             yield await self._current(namespace)
 
     async def _current(self, namespace: str) -> OpenBank:
-        """Returns the namespace's bank, without the operations of a turn that failed half-way."""
+        """Returns the namespace's bank, after undoing a turn that failed half-way."""
         opened = self._registry.at(namespace)
         if opened.undo_to is not None:
             kept = opened.bank.journal[: opened.undo_to]
@@ -318,25 +319,25 @@ class MemoryBroker(BankService):
                 self._conversations.add(sample_id, memories, rows_ND)
 
     async def _vectors(self, bank: MemoryBank, operations: Sequence[Operation]) -> Mapping[str, np.ndarray]:
-        """Returns embeddings by text for these operations, computed off the event loop."""
+        """Returns the embeddings that these operations need, by text. They are computed off the event loop."""
         if self._embeddings.inline:
             return {}
         texts: dict[str, None] = {}
         for operation in operations:
-            with suppress(MemupdateError):  # applying the operation says so
+            with suppress(MemupdateError):  # applying the operation reports the error
                 texts |= dict.fromkeys(bank.texts_to_embed(operation))
         return dict(zip(texts, await self._embeddings.of(list(texts)), strict=True))
 
     def _awaitable(self, on_disk: Future[None]) -> asyncio.Future[None]:
-        """Returns a batch's future for coroutines: one for all of its turns, so that its end wakes the loop once."""
+        """Returns an asyncio future for a batch. All turns of the batch share it, so the loop is woken only once."""
         if self._awaited is None or self._awaited[0] is not on_disk:
             self._awaited = (on_disk, asyncio.wrap_future(on_disk))
         return self._awaited[1]
 
     async def _to_the_end(self, call: Callable[[], Coroutine[Any, Any, Answer]], *namespaces: str) -> Answer:
-        """Runs the call when its turn comes.
+        """Runs a call after the earlier calls on the same namespaces.
 
-        With a journal, the call goes on when its caller is cancelled, so that memory and disk agree.
+        With a journal, the call continues if its caller is cancelled, so that memory and disk stay consistent.
         """
         names = [checked_namespace(namespace) for namespace in namespaces]
         await self._turns.take(*names)

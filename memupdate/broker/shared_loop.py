@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own. It shares its data with the threads that call it, by a lock."""
+"""An event loop in a separate thread. A lock protects the data that its coroutines share with other threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Answer = TypeVar("Answer")
 
 
 class _YieldingSelector(selectors.DefaultSelector):
-    """Releases a lock while the event loop waits for something to do, and only then."""
+    """A selector that releases a lock only while the event loop waits for events."""
 
     def __init__(self, lock: threading.Lock) -> None:
         super().__init__()
@@ -28,13 +28,13 @@ class _YieldingSelector(selectors.DefaultSelector):
 
 
 class SharedLoop:
-    """Runs coroutines for other threads, in a daemon thread.
+    """Runs coroutines for other threads in a daemon thread.
 
-    A call through the loop costs two switches of threads. A thread that need not wait can do without: while it holds
-    ``lock``, no coroutine of the loop runs a step, so it may use everything that they share.
+    A call through the loop costs two thread switches. A thread that need not wait can avoid them: while it holds
+    ``lock``, no coroutine of the loop runs, so it may use the data that they share.
 
     Attributes:
-        lock: held by the loop whenever a step of a coroutine runs.
+        lock: a lock that the loop holds while a coroutine runs.
     """
 
     def __init__(self) -> None:

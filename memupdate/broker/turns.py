@@ -1,4 +1,4 @@
-"""Calls about one namespace are answered one after another, in the order in which they came."""
+"""Locks that make calls on one namespace run one after another, in the order of their arrival."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from memupdate.broker.results import Outcome
 
 @dataclass(slots=True)
 class Turn:
-    """A turn of operations that was applied to a bank.
+    """A turn of operations that has been applied to a bank.
 
     Attributes:
-        namespace: whose bank.
+        namespace: the bank's namespace.
         opened: the bank.
-        before: how many operations the bank had.
-        outcomes: what they gave.
-        on_disk: done when the turn is on disk, or will not be; None where nothing is to be written.
-        leads: whether this turn's caller has to write it, and the others of its batch, with ``MemoryBroker.write``.
+        before: the bank's number of operations before the turn.
+        outcomes: the outcomes of the turn's operations.
+        on_disk: a future that is done when the write has succeeded or failed; None if there is nothing to write.
+        leads: whether this turn's caller must write the whole batch with ``MemoryBroker.write``.
     """
 
     namespace: str
@@ -35,9 +35,10 @@ class Turn:
 
 
 class Turns:
-    """A fair lock for each namespace. A lock takes memory only while it is held.
+    """One fair lock per namespace. A lock uses memory only while it is held.
 
-    Only coroutines may wait for a lock. Threads that exclude each other may take a free one, and release it.
+    Only coroutines can wait for a lock. Other threads may take a free lock and release it, if they exclude each other
+    and the event loop.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class Turns:
             self.release(*namespaces)
 
     def taken(self, namespace: str) -> bool:
-        """Returns whether somebody holds the namespace's lock."""
+        """Returns whether the namespace's lock is held."""
         return namespace in self._waiters
 
     def take_free(self, namespace: str) -> None:
@@ -61,7 +62,7 @@ class Turns:
         self._waiters[namespace] = deque()
 
     async def take(self, *namespaces: str) -> None:
-        """Waits for the locks of these namespaces, in alphabetical order, so that no two calls wait for each other."""
+        """Waits for the locks of these namespaces, in alphabetical order to avoid deadlocks."""
         held: list[str] = []
         try:
             for namespace in sorted(set(namespaces)):
@@ -86,7 +87,7 @@ class Turns:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it came at the moment of the cancellation
+            if not turn.cancelled():  # the lock arrived at the moment of the cancellation
                 self._pass_on(namespace)
             raise
 

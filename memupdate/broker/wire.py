@@ -1,7 +1,7 @@
-"""A turn as bytes, both ways.
+"""Encodes the operations of a turn, and its outcomes, as bytes.
 
-Ray hands a single bytes object on as it is. A list of operations and a list of outcomes it would pickle object by
-object, which costs more than the operations themselves. What is pickled here is plain data, tuples of JSON values.
+Ray passes a bytes object on without pickling it. It would pickle lists of operations and outcomes object by object,
+which costs more than the operations themselves. This module pickles plain data: tuples of JSON values.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from memupdate.memory import Operation
 
 
 class Keys:
-    """Idempotency keys that nobody else has: a random name for the process, and a number that counts up.
+    """Makes unique idempotency keys: a random name of the process and a counter.
 
-    A random key each time would be read from the operating system, which costs more than all else that a turn's
-    encoding does.
+    A random key for each call would be read from the operating system, which costs more than the rest of the encoding.
     """
 
     def __init__(self) -> None:
         self._start()
-        os.register_at_fork(after_in_child=self._start)  # a child must not go on with its parent's keys
+        os.register_at_fork(after_in_child=self._start)  # a child process must not continue its parent's keys
 
     def new(self) -> str:
         """Returns the next key."""
@@ -39,7 +38,7 @@ new_key = Keys().new
 
 
 def encode_turn(namespace: str, operations: Sequence[Operation]) -> bytes:
-    """Returns a turn as bytes for ``decode_turn``.
+    """Encodes a turn as bytes for ``decode_turn``.
 
     An operation without an idempotency key gets one, so that it can be sent again.
     """
@@ -47,17 +46,17 @@ def encode_turn(namespace: str, operations: Sequence[Operation]) -> bytes:
 
 
 def decode_turn(encoded: bytes) -> tuple[str, list[Operation]]:
-    """Returns the namespace and the operations that ``encode_turn`` was given."""
-    namespace, operations = pickle.loads(encoded)  # noqa: S301  from a client, as every call that Ray delivers
+    """Returns the namespace and the operations of an encoded turn."""
+    namespace, operations = pickle.loads(encoded)  # noqa: S301  comes from a client, like every call that Ray delivers
     return namespace, [Operation.checked_before(*fields) for fields in operations]
 
 
 def encode_outcomes(outcomes: Sequence[Outcome]) -> bytes:
-    """Returns the outcomes as bytes for ``decode_outcomes``."""
+    """Encodes outcomes as bytes for ``decode_outcomes``."""
     return pickle.dumps([(one.value, one.error, one.refusal and one.refusal.value) for one in outcomes])
 
 
 def decode_outcomes(encoded: bytes) -> list[Outcome]:
-    """Returns the outcomes that ``encode_outcomes`` was given."""
-    answered = pickle.loads(encoded)  # noqa: S301  from a shard
+    """Returns the outcomes that ``encode_outcomes`` encoded."""
+    answered = pickle.loads(encoded)  # noqa: S301  comes from a shard
     return [Outcome(value, error, refusal and Refusal(refusal)) for value, error, refusal in answered]

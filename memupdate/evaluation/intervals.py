@@ -1,7 +1,7 @@
-"""Confidence intervals for scores that come in clusters.
+"""Confidence intervals for clustered scores.
 
 Questions of one conversation share a memory bank, and rollouts of one question share the question. They are not
-independent, so an interval over single rollouts is too narrow. The cluster bootstrap draws whole clusters with
+independent, so an interval over single rollouts is too narrow. The cluster bootstrap resamples whole clusters with
 replacement (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
 """
 
@@ -36,14 +36,14 @@ def cluster_bootstrap(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """Returns the mean, and its percentile interval under resampling of whole clusters.
+    """Returns the mean and its percentile interval under resampling of whole clusters.
 
     Args:
-        values: one score for each observation.
-        clusters: the cluster of each observation; as long as ``values``.
+        values: one score per observation.
+        clusters: the cluster of each observation, as many as ``values``.
         level: the confidence level, in (0, 1).
         resamples: the number of bootstrap resamples.
-        seed: of the resampling.
+        seed: the seed of the resampling.
 
     Raises:
         FieldError: there are no values, the lengths differ, or the level is outside (0, 1).

@@ -1,7 +1,7 @@
 """LoCoMo's official score (snap-research/locomo, evaluation of question answering; Maharana et al., ACL 2024).
 
-Texts are compared as bags of Porter stems after normalisation. Multi-hop answers are lists, which are scored item by
-item. The answer to an adversarial question is right if the prediction abstains.
+Texts are compared as bags of Porter stems after normalisation. Multi-hop answers are lists and are scored item by item.
+For an adversarial question, a prediction is right if it abstains.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize(text: str) -> str:
-    """Returns the text in lower case, without ASCII punctuation, "a", "an", "the" and "and", and with single blanks.
+    """Returns the text in lower case with single blanks, without ASCII punctuation and "a", "an", "the" and "and".
 
-    Punctuation is removed before the words and leaves no blank: "rock-and-roll" becomes "rockandroll".
+    Punctuation is removed first and leaves no blank: "rock-and-roll" becomes "rockandroll".
     """
     bare = text.replace(",", "").lower().translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", bare).split())
@@ -36,7 +36,7 @@ def normalize(text: str) -> str:
 
 @functools.cache
 def _stemmer() -> Any:
-    # Imported at first use: nltk takes seconds to import, and not every user of this module needs stems.
+    # Imported on first use, because the import takes seconds and not every user of this module needs stems.
     from nltk.stem import PorterStemmer
 
     return PorterStemmer()
@@ -49,7 +49,7 @@ def _stem(word: str) -> str:
 
 
 def token_f1(prediction: str, gold: str) -> float:
-    """Returns the F1 of two bags of stems, in [0, 1]. It is 0 if they share no stem, as when one is empty."""
+    """Returns the F1 of two bags of stems, in [0, 1]. It is 0 if they share no stem, for example if one is empty."""
     predicted = Counter(_stem(word) for word in normalize(prediction).split())
     expected = Counter(_stem(word) for word in normalize(gold).split())
     shared = (predicted & expected).total()
@@ -70,12 +70,12 @@ def locomo_score(prediction: str, answer: str | int, category: int) -> float:
     """Returns the official score of one prediction, in [0, 1].
 
     Args:
-        prediction: what the system answered.
+        prediction: the system's answer.
         answer: the gold answer; not used for category 5.
         category: 1 multi-hop, 2 temporal, 3 open-domain, 4 single-hop, 5 adversarial.
 
     Raises:
-        FieldError: the category is none of these.
+        FieldError: the category is not one of these.
     """
     if category not in CATEGORIES:
         raise FieldError("category", category, "1, 2, 3, 4 or 5")
@@ -85,14 +85,14 @@ def locomo_score(prediction: str, answer: str | int, category: int) -> float:
     if category == MULTI_HOP:
         return list_f1(prediction, gold)
     if category == OPEN_DOMAIN:
-        # What follows the semicolon explains the answer.
+        # The text after the semicolon explains the answer.
         gold = gold.split(";")[0].strip()
     return token_f1(prediction, gold)
 
 
 @dataclass(frozen=True, slots=True)
 class MeanScore:
-    """A mean over ``n`` questions."""
+    """The mean score of ``n`` questions."""
 
     n: int
     mean: float
@@ -103,9 +103,9 @@ class LocomoScores:
     """Official scores of a set of predictions.
 
     Attributes:
-        per_category: the mean and n of every category that occurs, in order.
-        overall: the mean over all questions, each with the same weight.
-        scores: one score for each question, in the order given.
+        per_category: the mean of every category that occurs, in ascending order.
+        overall: the mean over all questions with equal weights.
+        scores: one score per question, in the given order.
     """
 
     per_category: dict[int, MeanScore]
@@ -114,10 +114,15 @@ class LocomoScores:
 
 
 def locomo_scores(predictions: Sequence[str], answers: Sequence[str | int], categories: Sequence[int]) -> LocomoScores:
-    """Scores predictions for each category and overall.
+    """Scores predictions per category and overall.
+
+    Args:
+        predictions: the system's answers.
+        answers: the gold answers, as many as predictions.
+        categories: the questions' categories, as many as predictions.
 
     Raises:
-        FieldError: the three lists are empty or of different lengths, or a category is none of LoCoMo's.
+        FieldError: the three lists are empty or of different lengths, or a category is not one of LoCoMo's.
     """
     lengths = (len(predictions), len(answers), len(categories))
     if len(set(lengths)) != 1 or not predictions:

@@ -1,4 +1,4 @@
-"""Before and after: what a run did to the policy on the held-out questions."""
+"""Compares the policy of a run before and after training, on the held-out questions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CATEGORY_NAMES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-ho
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure before training, after training, and their paired difference, each with a 95 % interval."""
+    """A metric before training, after training, and the paired difference, each with a 95 % interval."""
 
     before: Interval
     after: Interval
@@ -39,7 +39,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Count:
-    """How many rollouts, before training and after."""
+    """The number of rollouts before and after training."""
 
     before: int
     after: int
@@ -51,8 +51,8 @@ class Pairing:
 
     Attributes:
         pairs: the rollouts that were scored both before and after, as (before, after).
-        failed: rollouts whose scoring failed.
-        unpaired: rollouts whose other side failed or left no trace.
+        failed: the number of rollouts whose scoring failed.
+        unpaired: the number of scored rollouts whose counterpart failed or left no trace.
     """
 
     pairs: list[tuple[Row, Row]]
@@ -62,16 +62,16 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Report:
-    """Held-out comparison of a run.
+    """The held-out comparison of a run.
 
     Attributes:
-        steps: the policy's step before and after.
-        n: pairs of rollouts that the means are over.
-        failed: rollouts left out because their scoring failed.
-        unpaired: rollouts left out because the same rollout was not scored on the other side.
-        conversations: held-out conversations; the intervals' clusters.
-        figures: by name, reward parts first, then memory counts, turns, calls and errors per tool.
-        categories: the reward for each LoCoMo category, with the number of pairs.
+        steps: the policy's training steps before and after.
+        n: the number of pairs of rollouts in the means.
+        failed: the number of rollouts left out because their scoring failed.
+        unpaired: the number of rollouts left out because their counterpart was not scored.
+        conversations: the held-out conversations, which are the clusters of the intervals.
+        figures: the metrics by name: reward parts first, then memory counts, turns, calls and errors per tool.
+        categories: for each LoCoMo category, the number of pairs and the reward.
     """
 
     steps: tuple[int, int]
@@ -83,7 +83,7 @@ class Report:
     categories: dict[int, tuple[int, Comparison]]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns a copy that JSON can hold."""
+        """Returns the report as JSON values."""
         return {
             "steps": list(self.steps),
             "n": self.n,
@@ -96,10 +96,10 @@ class Report:
 
 
 def read_validation(run_dir: Path) -> dict[int, list[dict[str, Any]]]:
-    """Reads the validation trajectories of a run, by the policy's step.
+    """Reads the validation trajectories of a run by the policy's training step.
 
     Raises:
-        DataError: the run has not validated twice.
+        DataError: the run has fewer than two validations.
     """
     files = sorted((run_dir / "trace").glob("validation-*.jsonl"))
     if len(files) < 2:
@@ -112,10 +112,10 @@ def read_validation(run_dir: Path) -> dict[int, list[dict[str, Any]]]:
 
 
 def pair(before: Sequence[Row], after: Sequence[Row]) -> Pairing:
-    """Pairs the rollouts of two validations.
+    """Pairs the rollouts of two validations by key.
 
-    A rollout whose scoring failed (``reward_error``) has parts of 0 that nobody measured: it is in no pair. A rollout
-    that failed as a whole leaves no trace, so its other side is unpaired.
+    A rollout whose scoring failed (``reward_error``) is not paired, because its reward parts are placeholders. A
+    rollout that failed completely leaves no trace, so its counterpart stays unpaired.
     """
     olds, news = ({row["key"]: row for row in rows if not _failed(row)} for rows in (before, after))
     both = [key for key in olds if key in news]
@@ -134,8 +134,8 @@ def compare_pairs(pairs: Sequence[tuple[Row, Row]], field: str) -> Comparison:
     """Compares one field of the reward over pairs of rollouts.
 
     Args:
-        pairs: at least one.
-        field: the name of a number in ``reward``.
+        pairs: at least one pair of trace rows, as (before, after).
+        field: the name of a numeric field of ``reward``.
     """
     clusters = [old["sample_id"] for old, _ in pairs]
     olds = [float(old["reward"][field]) for old, _ in pairs]
@@ -151,7 +151,7 @@ def compare(run_dir: Path) -> Report:
     """Compares the first and the last validation of a run.
 
     Raises:
-        DataError: the run has not validated twice, or no rollout was scored in both validations.
+        DataError: the run has fewer than two validations, or no rollout was scored in both.
     """
     traces = read_validation(run_dir)
     first, last = min(traces), max(traces)
@@ -174,7 +174,7 @@ def compare(run_dir: Path) -> Report:
 
 
 def _figures(row: Row) -> tuple[str, ...]:
-    """Names what is compared: the reward's parts, then every other number that a rollout reports."""
+    """Returns the names of the metrics: the reward's parts, then the other numbers of a rollout."""
     numbers = (name for name, value in row["reward"].items() if isinstance(value, (int, float)))
     return *REWARD_PARTS, *(name for name in numbers if name not in (*REWARD_PARTS, "category", "reward_error"))
 
@@ -184,7 +184,7 @@ def _interval(interval: Interval) -> str:
 
 
 def _left_out(report: Report) -> list[str]:
-    """Says which rollouts the means leave out, if there are any."""
+    """Returns a line about the rollouts that the means leave out, or no line if there are none."""
     counts = (("failed", report.failed), ("unpaired", report.unpaired))
     parts = [f"{name}: {count.before} before, {count.after} after" for name, count in counts if any(astuple(count))]
     return [f"left out, {'; '.join(parts)}"] if parts else []
@@ -215,7 +215,7 @@ def render(report: Report) -> str:
 
 
 def write(report: Report, run_dir: Path) -> None:
-    """Writes ``report.json`` and ``report.txt`` into the run's folder."""
+    """Writes ``report.json`` and ``report.txt`` to the run's folder."""
     write_atomically(run_dir / "report.txt", render(report) + "\n")
-    # Last: a run is finished from the moment it is there.
+    # Written last, because its existence marks the run as finished.
     write_atomically(run_dir / "report.json", json.dumps(report.to_json(), indent=1) + "\n")

@@ -1,6 +1,6 @@
-"""Banks for other frameworks: LangGraph's store and tools, LangMem (over the store), and MCP.
+"""Memory banks for other frameworks: LangGraph's store and tools, LangMem (through the store), and MCP.
 
-Names are imported on first use, so that each face loads only what it needs.
+Names are imported on first use, so that each integration loads only the packages that it needs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One event loop in a thread of its own, for code that is also called without an event loop."""
+"""One event loop in a background thread, shared by the synchronous and asynchronous integrations."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def _background_loop() -> asyncio.AbstractEventLoop:
 
 
 def submit(work: Coroutine[Any, Any, Answer]) -> Future[Answer]:
-    """Starts ``work`` on the background loop. Any thread may call it."""
+    """Starts ``work`` on the background loop and returns its future. Any thread may call this function."""
     return asyncio.run_coroutine_threadsafe(work, _background_loop())
 
 
 def wait_for(work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Waits for the result of ``work`` and returns it, in synchronous code.
+    """Runs ``work`` on the background loop and returns its result, for synchronous code.
 
-    It is safe inside a running event loop, which it blocks, because the work is done on another one.
+    It does not deadlock inside another running event loop, but it blocks that loop.
     """
     return submit(work).result()
 
 
 async def relay(work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Awaits the result of ``work`` and returns it, in any event loop.
+    """Runs ``work`` on the background loop and returns its result, for any event loop.
 
-    A caller that is cancelled stops waiting at once. The work goes on to its end, so that nothing is left half written.
+    If the caller is cancelled, it stops waiting at once. The work still finishes, so that no write is left incomplete.
     """
     return await asyncio.shield(asyncio.wrap_future(submit(work)))

@@ -1,4 +1,4 @@
-"""How the faces for other frameworks use a broker."""
+"""Broker calls that the integrations share."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from memupdate.memory import Operation
 
 
 class RefusedError(MemupdateError):
-    """A bank refused an operation. Nothing of that operation was applied.
+    """A bank refused an operation. The operation changed nothing.
 
     Attributes:
-        namespace: whose bank.
+        namespace: the bank's namespace.
         kind: the operation's kind.
-        reason: why it was refused, in words.
+        reason: the reason for the refusal, in words.
     """
 
     def __init__(self, namespace: str, kind: str, reason: str) -> None:
@@ -31,11 +31,12 @@ class RefusedError(MemupdateError):
 
 
 async def run_all(banks: BankService, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
-    """Applies the operations and returns their outcomes, none of which is a refusal.
+    """Applies operations, all of which must succeed, and returns their outcomes.
 
     Raises:
         UnknownNamespaceError: the bank is not open.
-        RefusedError: the bank refused an operation, and this is the first one. The operations after it were tried too.
+        RefusedError: the bank refused an operation. The error describes the first refused one. The others were applied
+            nevertheless.
     """
     outcomes = await banks.run(namespace, operations)
     for operation, outcome in zip(operations, outcomes, strict=True):
@@ -47,7 +48,7 @@ async def run_all(banks: BankService, namespace: str, operations: Sequence[Opera
 def open_bank(banks: BankService, namespace: str, sample_id: str = "") -> Opened:
     """Opens a bank from synchronous code; see ``BankService.open``.
 
-    It uses the event loop of the faces. A broker of this process belongs to one event loop, so code that gives a broker
-    to a store or to tools calls it through them, and through this function.
+    It runs on the background event loop of the integrations. An in-process broker belongs to one event loop. So if a
+    store or tools use a broker, call the broker only through them and through this function.
     """
     return wait_for(banks.open(namespace, sample_id))

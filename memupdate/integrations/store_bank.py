@@ -1,4 +1,4 @@
-"""One namespace of the store: a bank with its items, and a side bank with what is kept about them."""
+"""One namespace of the store: a bank with its items, and a side bank with data about them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from memupdate.memory import JSON, Operation
 Scored = tuple[float, StoredItem]
 Kept = Callable[[Sequence[StoredItem]], Awaitable[list[StoredItem]]]
 
-# Kinds of rows in the side bank, told apart by memory type, which a search can ask for.
+# The kinds of rows in the side bank. They have different memory types, so that a search can select one kind.
 _INDEXED_TEXT = "semantic"
 _EXPIRY = "procedural"
 
 
 class StoreBank:
-    """Reads and writes the items of one namespace. Reading a bank that is not open finds nothing and opens nothing.
+    """Reads and writes the items of one namespace. A read of a bank that is not open finds nothing and opens no bank.
 
-    The side bank has rows of two kinds: texts of items that are indexed by other texts than their content, and the
-    expiry of items that were read after they were written. A row names the version of its item. So a row has no effect
-    once its item is overwritten.
+    The side bank has two kinds of rows: the texts of items that are not indexed by their content, and the expiry times
+    of items that were read after their last write. A row names the version of its item, so it has no effect after the
+    item is overwritten.
 
     Args:
         banks: the broker.
-        namespace: in LangGraph's form.
+        namespace: the namespace in LangGraph's form.
     """
 
     def __init__(self, banks: BankService, namespace: Namespace) -> None:
@@ -42,38 +42,42 @@ class StoreBank:
         self._writing = asyncio.Lock()
 
     async def count(self) -> int:
-        """Returns how many items there are."""
+        """Returns the number of items."""
         try:
             return (await self._banks.stats(self._bank))["count"]
         except UnknownNamespaceError:
             return 0
 
     async def items(self) -> list[StoredItem]:
-        """Returns all items, in order of insertion."""
+        """Returns all items in the order of insertion."""
         return [stored_item(self.namespace, record) for record in await self._memories(self._bank)]
 
     async def get(self, keys: Sequence[str]) -> list[StoredItem | None]:
-        """Returns the item of each key; None for a key without an item."""
+        """Returns the item of each key, or None for a key without an item."""
         records = await self._records(self._bank, keys)
         return [None if record is None else stored_item(self.namespace, record) for record in records]
 
     async def best(self, query: str, need: int, kept: Kept) -> list[Scored]:
-        """Returns the items most similar to a query, best first, with scores.
+        """Returns the items that are most similar to a query, with scores, best first.
 
         Args:
-            query: what to search for.
-            need: how many items to return at least, if there are as many.
-            kept: returns those of some items that count.
+            query: the query.
+            need: the smallest number of items to return, if so many match.
+            kept: a filter: takes items and returns those to keep.
         """
         own = await self._best(self._bank, query, need, kept, self._by_content)
         by_texts = await self._best(self._side, query, need, kept, self._by_texts)
         return sorted((own | by_texts).values(), key=lambda scored: -scored[0])
 
     async def write(self, writes: Sequence[Draft | tuple[Namespace, str]]) -> None:
-        """Puts the drafts and deletes the other keys. Opens the banks that it needs.
+        """Puts and deletes items. Opens the banks if needed.
 
         Args:
-            writes: items to put, and places of items to delete, all of this namespace and each key once.
+            writes: drafts of items to put, and (namespace, key) of items to delete. All are of this namespace, and each
+                key occurs once.
+
+        Raises:
+            RefusedError: a bank refused an operation.
         """
         async with self._writing:
             keys = [written.key if isinstance(written, Draft) else written[1] for written in writes]
@@ -87,13 +91,13 @@ class StoreBank:
                     rows += indexed
                 elif old is not None:
                     puts.append(Operation("delete", {"memory_id": old.key, "reason": "deleted from the store"}))
-            # The texts first: an item that is there is found by its texts.
+            # The texts are written first, so that an item can be found by its texts as soon as it exists.
             await self._run(self._side, rows)
             await self._run(self._bank, puts)
             await self._drop_rows([old for old in before if old is not None])
 
     async def refresh(self, items: Sequence[StoredItem]) -> None:
-        """Starts the time to live of these items anew. Items without one stay as they are."""
+        """Restarts the time to live of these items. Items without a time to live stay unchanged."""
         now = datetime.now(UTC)
         await self._run(
             self._side,
@@ -116,14 +120,14 @@ class StoreBank:
         )
 
     async def expired(self, items: Sequence[StoredItem]) -> list[StoredItem]:
-        """Returns those of the items whose time to live is over."""
+        """Returns those of the items that have expired."""
         at = datetime.now(UTC)
         mortal = [item for item in items if item.expires_at is not None and item.expires_at <= at]
         refreshed = await self._records(self._side, [_expiry_id(item.key) for item in mortal])
         return [item for item, row in zip(mortal, refreshed, strict=True) if not _lives(item, row, at)]
 
     async def sweep(self) -> int:
-        """Deletes the expired items, and returns how many there were."""
+        """Deletes the expired items and returns their number."""
         async with self._writing:
             gone = await self.expired(await self.items())
             deletes = [Operation("delete", {"memory_id": item.key, "reason": "expired"}) for item in gone]
@@ -152,7 +156,7 @@ class StoreBank:
             shown = {item.key: scored[item.key] for item in await kept([item for _, item in scored.values()])}
             if len(shown) >= need or len(found.memories) < top_k:
                 return shown
-            top_k *= 4  # some hits were not items to show, so look at more
+            top_k *= 4  # some hits were filtered out, so fetch more
 
     async def _by_content(self, hits: list[MemoryRecord]) -> dict[str, Scored]:
         scored = [(hit["score"], stored_item(self.namespace, hit)) for hit in hits]
@@ -162,7 +166,7 @@ class StoreBank:
         keys = list(dict.fromkeys(json.loads(row["id"])[0] for row in rows))
         item_of_row = {row: item for item in await self.get(keys) if item is not None for row in item.row_ids}
         best: dict[str, Scored] = {}
-        for row in rows:  # best first, so an item's first text gives its score
+        for row in rows:  # rows are best first, so the first text of an item gives its score
             item = item_of_row.get(row["id"])
             if item is not None:
                 best.setdefault(item.key, (row["score"], item))

@@ -1,8 +1,9 @@
-"""A pytest plugin that holds any LangGraph ``BaseStore`` to what LangGraph documents of one.
+"""A pytest plugin that checks any LangGraph ``BaseStore`` against LangGraph's documentation.
 
-``pytest -p memupdate.integrations.store_conformance --store my.module:factory`` runs every check, through the
-synchronous and the asynchronous methods, each on a store of its own that the factory makes (see ``run_check``). Several
-``--store`` options run one after the other. A check that is about something the store does not offer is skipped.
+``pytest -p memupdate.integrations.store_conformance --store my.module:factory`` runs every check twice, through the
+synchronous and the asynchronous methods. The factory makes a new store for each run of a check (see ``run_check``).
+``--store`` can be repeated; the stores are checked one after the other. A check of a feature that the store does not
+offer is skipped.
 """
 
 from __future__ import annotations
@@ -20,26 +21,26 @@ from memupdate.integrations import conformance  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds ``--store``."""
+    """Adds the option ``--store``."""
     parser.getgroup("store conformance").addoption(
         "--store",
         action="append",
         default=[],
         metavar="MODULE:FACTORY",
-        help="a function without arguments that makes an empty store, or a context manager of one; repeatable",
+        help="a function without arguments that returns an empty store or a context manager that gives one; repeatable",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With ``--store``, this suite is what is run."""
+    """Makes pytest run only this suite if ``--store`` is given."""
     if config.getoption("--store"):
         for name in config.getoption("--store"):
-            factory_of(name)  # a wrong name is an error of the command line, not of the suite
+            factory_of(name)  # an invalid name is a command-line error, not a failed test
         config.args = [str(Path(conformance.__file__).with_name("suite.py"))]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test per store, face and check."""
+    """Generates one test per store, face and check."""
     if "store_factory" in metafunc.fixturenames:
         named = metafunc.config.getoption("--store", default=[])
         metafunc.parametrize("check", conformance.CHECKS, ids=[check.name for check in conformance.CHECKS])
@@ -48,10 +49,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def factory_of(name: str) -> Callable[[], Any]:
-    """The factory that ``MODULE:FACTORY`` names.
+    """Imports and returns the factory ``MODULE:FACTORY``.
 
     Raises:
-        pytest.UsageError: there is no such function.
+        pytest.UsageError: the factory cannot be imported or is not callable.
     """
     module, _, attribute = name.partition(":")
     try:

@@ -1,4 +1,4 @@
-"""LangGraph's filters over an item's value."""
+"""LangGraph's filters on the values of items."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ OPERATORS = ("$eq", "$ne", *_ORDERINGS)
 
 
 def checked_filter(conditions: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Returns a filter's conditions, each of which is known; none without a filter.
+    """Checks a filter and returns its conditions; an empty mapping if the filter is None.
 
     Raises:
-        FieldError: not a mapping, or an operator that there is not.
+        FieldError: the filter is not a mapping, or has an unknown operator.
     """
     if conditions is None:
         return {}
@@ -38,8 +38,8 @@ def checked_filter(conditions: Mapping[str, Any] | None) -> Mapping[str, Any]:
 def passes(value: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
     """Returns whether an item's value meets all conditions.
 
-    A field that is missing counts as null. Orderings compare numbers with numbers and texts with texts; of anything
-    else none is greater or less.
+    A missing field counts as null. ``$gt``, ``$gte``, ``$lt`` and ``$lte`` compare two numbers or two strings. For any
+    other pair of values they are false.
     """
     return all(_meets(value.get(field), wanted) for field, wanted in conditions.items())
 
@@ -69,10 +69,10 @@ def _compares(given: Any, name: str, operand: Any) -> bool:
 
 def _equal(given: Any, wanted: Any) -> bool:
     if isinstance(given, bool) is not isinstance(wanted, bool):
-        return False  # to Python True is 1, to JSON it is not
+        return False  # True equals 1 in Python, but not in JSON
     return bool(given == (list(wanted) if isinstance(wanted, tuple) else wanted))
 
 
 def is_number(value: Any) -> bool:
-    """Returns whether ``value`` is a number in JSON, where true and false are not."""
+    """Returns whether ``value`` is a JSON number. True and false are not numbers."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,8 +1,9 @@
-"""A LangGraph item as a memory, and any memory as a LangGraph item.
+"""Converts LangGraph items to memories, and any memory to a LangGraph item.
 
-The content that the tools show and search is the value's ``content`` where that is a text (LangMem's values), and
-the value as JSON otherwise. The rest of the item is in the memory's metadata, under ``langgraph``. So an item comes
-back as it was put, a tool's edit of its content shows in the value, and a memory that no store has put is an item too.
+A memory's content, which the tools show and search, is the value's ``content`` if that is a non-blank string (as in
+LangMem), and the whole value as JSON otherwise. The rest of the item is in the memory's metadata under ``langgraph``.
+So an item is read back exactly as it was put, a tool's edit of the content shows in the value, and a memory that was
+not put by a store is an item too.
 """
 
 from __future__ import annotations
@@ -23,19 +24,24 @@ from memupdate.integrations.store_namespaces import Namespace
 from memupdate.memory import MAX_CONTENT_CHARACTERS, MEMORY_TYPES, Memory, Operation
 
 _MARK = "langgraph"
-# A memory that no store put has no times; an item must have some.
+# The times of a memory that was not put by a store. An item must have times.
 _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """An item, and what the store knows of it.
+    """An item with the store's data about it.
 
     Attributes:
-        ttl_minutes: how many minutes it lives after it was last read or written; None for ever.
-        expires_at: when it expires, counted from its last write. A later read may have moved that.
-        version: changes with every write; empty for a memory that no store has put.
-        indexed_texts: how many of its texts are indexed in the side bank; None if its own content is indexed.
+        namespace: the item's namespace.
+        key: the item's key.
+        value: the item's value.
+        created_at: the time of the first put.
+        updated_at: the time of the last put.
+        ttl_minutes: the time to live after the last read or write, in minutes; None if the item does not expire.
+        expires_at: the time at which the item expires, counted from its last write. A later read may have extended it.
+        version: a string that changes with every write; empty for a memory that was not put by a store.
+        indexed_texts: the number of its texts that are indexed in the side bank; None if its content is indexed.
     """
 
     namespace: Namespace
@@ -49,7 +55,7 @@ class StoredItem:
     indexed_texts: int | None = None
 
     def item(self) -> Item:
-        """Returns the item as ``get`` gives it."""
+        """Returns the item as ``get`` returns it."""
         return Item(
             value=self.value,
             key=self.key,
@@ -59,22 +65,26 @@ class StoredItem:
         )
 
     def search_item(self, score: float | None) -> SearchItem:
-        """Returns the item as ``search`` gives it."""
+        """Returns the item as ``search`` returns it."""
         return SearchItem(self.namespace, self.key, self.value, self.created_at, self.updated_at, score)
 
     @property
     def row_ids(self) -> list[str]:
-        """The ids of its indexed texts in the side bank."""
+        """The ids of the item's indexed texts in the side bank."""
         return [json.dumps([self.key, self.version, place]) for place in range(self.indexed_texts or 0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A put that was checked. It lacks only the time at which it happens.
+    """A checked put, complete except for its time.
 
     Attributes:
+        namespace: the item's namespace.
+        key: the item's key.
         content: the memory's content.
-        rest: the value without its ``content``; None if the content is the whole value as JSON.
+        rest: the value with ``content`` set to None; None if ``content`` is the whole value as JSON.
+        memory_type: the memory's type.
+        ttl_minutes: the time to live in minutes; None if the item does not expire.
         texts: the texts that are indexed instead of the content; None if the content is indexed.
     """
 
@@ -87,7 +97,17 @@ class Draft:
     texts: tuple[str, ...] | None
 
     def operations(self, now: datetime, before: StoredItem | None) -> tuple[Operation, list[Operation]]:
-        """Returns the item's put, and those of its indexed texts, which are for the side bank and go first."""
+        """Returns the put of the item, and the puts of its indexed texts.
+
+        The puts of the texts are for the side bank and must be applied first.
+
+        Args:
+            now: the time of the put.
+            before: the item that the put replaces; None if there is none.
+
+        Raises:
+            FieldError: the bank would refuse the memory.
+        """
         version = uuid.uuid4().hex
         created_at = before.created_at if before is not None and before.version else now
         mark: dict[str, Any] = {
@@ -104,7 +124,7 @@ class Draft:
         if self.texts is not None:
             mark["indexed_texts"] = len(self.texts)
         fields: dict[str, Any] = {"content": self.content, "memory_type": self.memory_type, "metadata": {_MARK: mark}}
-        memory = Memory(id=self.key, **fields)  # raises where the bank would refuse it
+        memory = Memory(id=self.key, **fields)  # raises if the bank would refuse it
         rows = StoredItem(self.namespace, self.key, {}, version=version, indexed_texts=len(self.texts or ())).row_ids
         indexed = [
             Operation("put", {"memory_id": row, "content": text, "memory_type": "semantic"})
@@ -120,17 +140,18 @@ def draft(
     ttl_minutes: float | None,
     fields: Sequence[str] | None,
 ) -> Draft:
-    """Checks a put.
+    """Checks a put and returns its draft.
 
     Args:
         namespace: the item's namespace.
         key: the item's key.
         value: the item's value.
-        ttl_minutes: as in ``PutOp``.
-        fields: JSON paths of the texts to index, each text by itself. None indexes the content; an empty list nothing.
+        ttl_minutes: the time to live, as in ``PutOp``.
+        fields: the JSON paths of the texts to index, each text separately. None to index the content; an empty list to
+            index nothing.
 
     Raises:
-        FieldError: the store cannot keep the key, the value, a path, or the time to live.
+        FieldError: the key, the value, a path or the time to live is not allowed.
     """
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise FieldError("value", value, "a mapping with string keys")
@@ -143,7 +164,7 @@ def draft(
     content = value.get("content")
     rest: dict[str, Any] | None = None
     if isinstance(content, str) and content.strip():
-        rest = {**value, "content": None}  # keeps the field's place
+        rest = {**value, "content": None}  # keeps the field's position in the mapping
     else:
         content = whole
     memory_type = value.get("memory_type")
@@ -162,9 +183,9 @@ def draft(
 
 
 def stored_item(namespace: Namespace, record: Mapping[str, Any]) -> StoredItem:
-    """Returns a memory's record (``memory_record``) as an item."""
+    """Converts a memory's record (``memory_record``) to an item."""
     mark = record["metadata"].get(_MARK)
-    # A merge or a split copies metadata to memories that the store did not put.
+    # A merge or a split copies the metadata to new memories, which were not put by the store.
     if not isinstance(mark, Mapping) or mark.get("key") != record["id"]:
         return StoredItem(namespace, record["id"], _value_of_memory(record))
     if "rest" in mark:
@@ -194,7 +215,7 @@ def _value_of_memory(record: Mapping[str, Any]) -> dict[str, Any]:
 def _value_of_json(content: str) -> dict[str, Any]:
     try:
         value = json.loads(content)
-    except json.JSONDecodeError:  # a tool gave the memory another content
+    except json.JSONDecodeError:  # a tool has changed the content
         value = None
     return value if isinstance(value, dict) else {"content": content}
 
@@ -212,7 +233,7 @@ def _texts(value: Mapping[str, Any], fields: Sequence[str]) -> list[str]:
 
 
 def _check_sizes(made: Draft) -> None:
-    # Checked here, so that a batch with a value that cannot be kept writes nothing at all.
+    # Checked before any write, so that a batch with an invalid value writes nothing.
     for name, text in (("content" if made.rest is not None else "value", made.content), *_named(made.texts)):
         if len(text) > MAX_CONTENT_CHARACTERS:
             allowed = f"at most {MAX_CONTENT_CHARACTERS:,} characters (this has {len(text):,}); split it into items"

@@ -1,4 +1,4 @@
-"""LangGraph's namespaces, which are tuples of labels, as names of banks, which are texts; and how they match."""
+"""Maps LangGraph's namespaces (tuples of labels) to names of banks (strings), and matches namespaces."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Namespace = tuple[str, ...]
 
 
 def bank_of(namespace: Namespace) -> str:
-    """Returns the bank of a namespace. Different namespaces have different banks.
+    """Returns the bank's name for a namespace. Different namespaces have different banks.
 
-    One label is its own bank (so that ``("conv-26-qa159-4f01449a",)`` is that trajectory's), unless it starts with
-    ``[``; that one, and several labels, are the JSON list of the labels.
+    The name for a single label is the label itself, so that ``("conv-26-qa159-4f01449a",)`` is that trajectory's bank.
+    For several labels, or a single label that starts with ``[``, the name is the JSON list of the labels.
 
     Raises:
-        FieldError: a label cannot be stored as UTF-8.
+        FieldError: a label cannot be encoded as UTF-8.
     """
     try:
         "".join(namespace).encode()
@@ -31,17 +31,17 @@ def bank_of(namespace: Namespace) -> str:
 
 
 def side_bank_of(namespace: Namespace) -> str:
-    """Returns the bank for what the store keeps about a namespace's items. No namespace has it as its own bank."""
+    """Returns the name of the side bank, where the store keeps data about items. No namespace maps to this name."""
     return json.dumps([0, *namespace], ensure_ascii=False)
 
 
 def namespace_of(bank: str) -> Namespace | None:
-    """Returns the namespace of a bank; None if the bank belongs to no namespace that LangGraph allows."""
+    """Returns the namespace of a bank; None if no namespace that LangGraph allows maps to the bank."""
     namespace: Namespace = (bank,)
     if bank.startswith("["):
         try:
             labels = json.loads(bank)
-        except json.JSONDecodeError:  # a bank that somebody opened under such a name by other means
+        except json.JSONDecodeError:  # a bank that was not opened by a store
             return None
         if not all(isinstance(label, str) for label in labels):
             return None
@@ -51,15 +51,15 @@ def namespace_of(bank: str) -> Namespace | None:
 
 
 def starts_with(namespace: Namespace, prefix: Sequence[str]) -> bool:
-    """Returns whether a namespace is ``prefix`` or below it. Labels must be equal; there are no wildcards."""
+    """Returns whether a namespace equals ``prefix`` or is below it. Labels must be equal; there are no wildcards."""
     return namespace[: len(prefix)] == tuple(prefix)
 
 
 def fulfils(namespace: Namespace, condition: MatchCondition) -> bool:
-    """Returns whether a namespace starts or ends with the condition's labels. The label ``*`` matches any one label.
+    """Returns whether a namespace starts or ends with the condition's labels. ``*`` matches any single label.
 
     Raises:
-        FieldError: neither ``prefix`` nor ``suffix`` is asked for.
+        FieldError: the condition's type is neither ``prefix`` nor ``suffix``.
     """
     path = tuple(condition.path)
     if len(namespace) < len(path):

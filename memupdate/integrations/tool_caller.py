@@ -1,4 +1,4 @@
-"""Tool calls for any framework: a name and arguments in, the text that the model reads out."""
+"""Runs tool calls for any framework: takes a name and arguments, returns the text for the model."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from memupdate.tools import CallContext, error_text, load_tool
 
 
 class Reply(NamedTuple):
-    """What the model reads, and whether it is an error."""
+    """The text for the model, and whether it is an error."""
 
     text: str
     is_error: bool
 
 
 class ToolCaller:
-    """Runs tool calls on one bank, which must be open.
+    """Runs tool calls on one open bank.
 
-    Every call has an idempotency key of its own, so that a client which delivers it again edits once.
+    Every call has a unique idempotency key, so a call that the broker's client sends twice is applied once.
 
     Args:
         banks: the broker.
-        namespace: the bank.
+        namespace: the bank's namespace.
     """
 
     def __init__(self, banks: BankService, namespace: str) -> None:
         self._banks = banks
         self._namespace = namespace
-        # Calls are counted from 0 by each caller, and a durable bank sees many of them.
+        # Each caller counts its calls from 0. The random name keeps callers of one durable bank apart.
         self._caller = f"{namespace}@{uuid.uuid4().hex}"
         self._numbers = itertools.count()
 
     async def call(self, name: str, arguments: object) -> Reply:
-        """Runs one call. An error that the model can correct is a reply, not an exception.
+        """Runs one call. A ``MemupdateError`` becomes an error reply, not an exception.
 
         Args:
-            name: the tool.
-            arguments: what the model gave, as parsed JSON.
+            name: the tool's name.
+            arguments: the model's arguments, as parsed JSON.
         """
         try:
             tool = load_tool(name)

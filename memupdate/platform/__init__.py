@@ -1,1 +1,1 @@
-"""The verl plug-in that every job trains on: CPU platform, rollout servers, trainer, checkpoints, launcher, config."""
+"""The verl plug-in that all jobs use: CPU platform, rollout servers, trainer, checkpoints, launcher, config."""

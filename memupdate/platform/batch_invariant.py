@@ -1,12 +1,12 @@
 """Makes products of fp32 tensors on a CPU independent of the batch in which they are computed.
 
-A BLAS library sums in another order for every shape. A token's logits therefore differ in their last digits between a
-decoding step of three rows and a training batch of thirty. Large attention scores and sharp distributions turn that
-into 1e-5 and more in a log-prob. Here products are summed in float64 and rounded once, so the fp32 result is the same
-in every order, unless a sum lies within 1e-16 of a rounding boundary. SGLang's deterministic mode reaches the same on
-a GPU by other means.
+A BLAS library sums in a different order for each shape. So the last digits of a token's logits differ between a
+decoding step of three rows and a training batch of thirty. Large attention scores and sharp distributions amplify this
+to 1e-5 and more in a log-prob. This module sums products in float64 and rounds once. The fp32 result is then the same
+for every order, unless a sum lies within 1e-16 of a rounding boundary. SGLang's deterministic mode achieves the same
+on a GPU by other means.
 
-Only the forward pass is changed: gradients need no such agreement, and cost twice as much as the forward pass.
+Only the forward pass is changed. Gradients need no such agreement, and they cost twice as much as the forward pass.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from typing import Any
 
 import torch
 
-# Environment variable: "1" switches the engine's and the trainer's processes over.
+# Environment variable. "1" enables batch invariance in the processes of the engine and of the trainer.
 BATCH_INVARIANT = "MEMUPDATE_BATCH_INVARIANT"
 
 _PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "_scaled_dot_product_flash_attention_for_cpu")
-# A long matrix is multiplied this many rows at a time. The float64 copies of so few rows stay in the processor's cache,
-# which makes the product of a training batch with a head of 2,000 ids 1.7 times as fast.
+# A long matrix is multiplied in chunks of this many rows. The float64 copies of a chunk stay in the processor's cache,
+# which makes the product of a training batch with an output head of 2,000 ids 1.7 times as fast.
 _ROWS = 256
 _library: torch.library.Library | None = None
 
 
 def enable_if_asked() -> None:
-    """Switches this process over if the run's environment asks for it."""
+    """Enables batch invariance in this process if the environment variable is set."""
     if os.environ.get(BATCH_INVARIANT) == "1":
         enable()
 
 
 def enable() -> None:
-    """Switches this process over for as long as it runs. A second call does nothing."""
+    """Enables batch invariance in this process until it ends. A second call does nothing."""
     global _library
     if _library is not None:
         return
     _library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Warning only once for all operators")  # overriding is the point
+        warnings.filterwarnings("ignore", message="Warning only once for all operators")  # the override is intended
         for name in _PRODUCTS:
             _library.impl(name, _in_float64(name), "CPU", with_keyset=True)
 

@@ -1,9 +1,9 @@
-"""Checkpoints that survive a kill, and a digest that says whether two checkpoints are the same.
+"""Checkpoints that survive a kill, and digests for comparing two checkpoints.
 
-verl writes ``global_step_N/`` in place and then the tracker file. A run that is killed between the two, or while the
-tracker is open, leaves a half-written folder or an empty tracker, and verl's resume then fails. Here a checkpoint is
-complete from the moment its ``state.json`` exists, which is written last and atomically. :func:`recover` makes the
-tracker name the newest complete checkpoint and removes the others.
+verl writes ``global_step_N/`` in place and then the tracker file. If a run is killed during these writes, it leaves a
+half-written folder or an empty tracker, and verl's resume fails. Here a checkpoint is complete as soon as its
+``state.json`` exists. This file is written last, and atomically. :func:`recover` points the tracker to the newest
+complete checkpoint and removes incomplete ones.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ TRACKER = "latest_checkpointed_iteration.txt"
 
 @dataclass(frozen=True)
 class RunState:
-    """What a checkpoint holds beside the actor.
+    """The state in a checkpoint besides the actor.
 
     Attributes:
         step: the training step.
-        rows_drawn: rows of the training file drawn since the start of the run.
-        data_seed: the seed of their order.
+        rows_drawn: the number of rows drawn from the training file since the start of the run.
+        data_seed: the seed of the order of the rows.
     """
 
     step: int
@@ -42,7 +42,7 @@ class RunState:
 
 
 def finish(folder: Path, state: RunState) -> None:
-    """Marks a checkpoint as complete."""
+    """Marks a checkpoint as complete by writing its state."""
     write_atomically(folder / STATE_FILE, json.dumps(asdict(state)) + "\n")
 
 
@@ -70,10 +70,10 @@ def complete_checkpoints(root: Path) -> list[Path]:
 
 
 def recover(root: Path) -> Path | None:
-    """Makes verl's tracker name the newest complete checkpoint, and removes half-written ones.
+    """Points verl's tracker to the newest complete checkpoint and removes incomplete ones.
 
     Returns:
-        The checkpoint that a run will resume from; None if there is none.
+        The checkpoint from which a run will resume; None if there is none.
     """
     if not root.is_dir():
         return None
@@ -133,9 +133,9 @@ def _feed(state: Any, value: Any) -> None:
 
 
 def checkpoint_digests(folder: Path) -> dict[str, str]:
-    """Returns the digest of each part of a checkpoint.
+    """Returns the SHA-256 of the content of each part of a checkpoint.
 
-    The parts are ``state`` and, for each rank, the model, the optimiser, and scheduler and random states
+    The parts are ``state`` and, for each rank, the model, the optimiser, and the scheduler and random states
     (``extra_state``).
 
     Raises:

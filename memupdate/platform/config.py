@@ -1,4 +1,4 @@
-"""Composing, checking, saving and loading a run's config: hydra, verl's own checks, and what every GRPO run needs."""
+"""Composes, checks, saves and loads the config of a run. The checks are verl's and those common to all GRPO runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 class ConfigError(MemupdateError):
-    """A config that does not compose or does not validate. The message is hydra's or verl's, in one line."""
+    """The config cannot be composed or is invalid. The message is that of hydra or verl, in one line."""
 
 
 def config_names() -> list[str]:
-    """Returns the names of the config files that :func:`compose` can compose."""
+    """Returns the names of the config files that :func:`compose` accepts."""
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
@@ -56,7 +56,7 @@ def compose(name: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def _nearest_key(name: str, message: str) -> str:
-    """Returns the known keys that look like the unknown key in hydra's message."""
+    """Returns a text with the known keys that are most similar to the unknown key in hydra's message."""
     from hydra import compose as hydra_compose
 
     asked = re.search(r"Could not override '([^']+)'", message)
@@ -85,7 +85,7 @@ def one_line(error: BaseException) -> str:
 
 
 def check_engine(config: DictConfig) -> None:
-    """Runs verl's own checks. What verl prints meanwhile goes to the log.
+    """Runs verl's checks of the config and redirects verl's output to the log.
 
     Raises:
         ConfigError: verl refuses the config.
@@ -101,14 +101,14 @@ def check_engine(config: DictConfig) -> None:
 
 
 def check_training(config: DictConfig, section: str) -> None:
-    """Checks what the platform's trainer reads, and that GRPO has groups.
+    """Checks the settings of the platform's trainer, and that GRPO has groups of at least two rollouts.
 
     Args:
         config: the whole config.
-        section: the name of the config's section that holds the run's settings.
+        section: the name of the config section with the run's settings.
 
     Raises:
-        FieldError: a number that is too small, or ``batch_invariant`` where it does nothing.
+        FieldError: a number is too small, or ``batch_invariant`` is set on a device where it has no effect.
     """
     settings = config[section]
     for name, least in (("checkpoints_to_keep", 2), ("threads", 1), ("trainer_threads", 1)):
@@ -126,7 +126,7 @@ def check_least(value: object, field: str, least: int) -> None:
 
 
 def check_batch_invariant(config: DictConfig, section: str) -> None:
-    """Raises FieldError if a section asks for ``batch_invariant`` on a device where it does nothing."""
+    """Raises FieldError unless ``batch_invariant`` is a boolean, and false on any device but a CPU."""
     asked, device = config[section].batch_invariant, config.trainer.device
     if not isinstance(asked, bool) or (asked and device != "cpu"):
         allowed = f"false with trainer.device={device}, also true with cpu"
@@ -136,10 +136,10 @@ def check_batch_invariant(config: DictConfig, section: str) -> None:
 def check_model(path: str) -> None:
     """Checks that a local model folder has a tokenizer with a chat template.
 
-    A name on a model hub cannot be checked without a network. The run finds out.
+    A name on a model hub is not checked, because that would need a network.
 
     Raises:
-        FieldError: the folder is no model, or its tokenizer has no chat template.
+        FieldError: the folder has no model, or the tokenizer has no chat template.
     """
     folder = Path(path).expanduser()
     if not folder.exists() and path.count("/") == 1 and not path.startswith((".", "/", "~")):
@@ -154,7 +154,7 @@ def check_model(path: str) -> None:
 
 
 def ports(section: object, path: str) -> Iterator[tuple[str, int]]:
-    """Yields the dotted name and the number of every port that a section of a config sets."""
+    """Yields the dotted name and the number of every port that is set in a config section."""
     if isinstance(section, Mapping):
         for key, value in section.items():
             if isinstance(value, int) and not isinstance(value, bool) and str(key).endswith("port") and value > 0:
@@ -181,13 +181,13 @@ def check_ports(config: DictConfig) -> None:
 
 
 def save(config: DictConfig, path: Path) -> None:
-    """Writes the resolved config, and makes the folder it is in."""
+    """Writes the resolved config to a file. Creates the file's folder if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, OmegaConf.to_yaml(config, resolve=True))
 
 
 def load(path: Path) -> DictConfig:
-    """Reads a resolved config that :func:`save` wrote."""
+    """Reads a resolved config file, such as :func:`save` writes."""
     loaded = OmegaConf.load(path)
     assert isinstance(loaded, DictConfig)
     OmegaConf.set_struct(loaded, True)

@@ -1,9 +1,9 @@
-"""A CPU platform for verl 0.9.1, registered through verl's own ``PlatformRegistry``.
+"""A CPU platform for verl 0.9.1, registered with verl's ``PlatformRegistry``.
 
 verl imports this module at the end of ``import verl`` in every process (entry-point group ``verl.plugins``). It must
-stay light, so it imports nothing from ``verl.workers``. verl logs an import error of a plug-in at DEBUG only; the
-launcher and the doctor therefore check which platform verl found (:func:`assert_platform`). This platform is not used
-if there is CUDA, or if ``VERL_PLATFORM`` names another one.
+be cheap to import, so it imports nothing from ``verl.workers``. verl logs an import error of a plug-in only at level
+DEBUG. So the launcher and the doctor check which platform verl found (:func:`assert_platform`). This platform is not
+used if CUDA is available or ``VERL_PLATFORM`` names another platform.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 
 def _device_module() -> types.ModuleType:
-    """Returns ``torch.cpu`` with the calls added that verl makes on every device and that ``torch.cpu`` lacks."""
+    """Returns a copy of ``torch.cpu`` with the missing functions that verl calls on every device."""
     module = types.ModuleType("memupdate.platform.cpu_device")
     module.__dict__.update({name: value for name, value in vars(torch.cpu).items() if not name.startswith("__")})
     for name in ("memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved"):
@@ -50,7 +50,7 @@ def _device_module() -> types.ModuleType:
 
 @PlatformRegistry.register(platform="cpu")
 class PlatformCPU(PlatformBase):
-    """The host's processor as verl's device: gloo for collectives, logical ``GPU`` resources for placement."""
+    """The CPU as verl's device. Collectives use gloo, and workers are placed by logical ``GPU`` resources."""
 
     device_name = "cpu"
     vendor_name = "generic"
@@ -119,10 +119,13 @@ class PlatformCPU(PlatformBase):
 
 
 def assert_platform(device: str) -> None:
-    """Checks that verl found the device that the config names.
+    """Checks that verl found the device in the config.
+
+    Args:
+        device: the config's ``trainer.device``.
 
     Raises:
-        FieldError: verl runs on another device than ``trainer.device`` says.
+        FieldError: verl found another device.
     """
     from verl.utils.device import get_device_name
 

@@ -1,4 +1,4 @@
-"""Starts a training run on a Ray cluster: the services of the job, verl's workers, the trainer."""
+"""Starts a training run on a Ray cluster: the job's services, verl's workers and the trainer."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# verl exports its task runner as a Ray actor, which cannot be subclassed: this is the class inside (verl_private.py).
+# verl exports its task runner as a Ray actor, which cannot be subclassed. This is the class inside (verl_private.py).
 _TaskRunner: Any = TaskRunnerV1.__ray_metadata__.modified_class  # type: ignore[attr-defined]  # Ray adds it
 
 
 class PlatformTaskRunner(_TaskRunner):  # type: ignore[misc]  # the class inside the actor has no static type
-    """verl's task runner with a trainer of this platform. A job derives from it and says what it needs."""
+    """verl's task runner with a trainer of this platform. Jobs subclass it."""
 
     def make_trainer(self, config: DictConfig) -> PlatformTrainer:
-        """Returns the job's trainer. Called when the platform is checked and the TransferQueue is up."""
+        """Returns the job's trainer. Called after the platform check and the start of the TransferQueue."""
         raise NotImplementedError
 
     def start_services(self, config: DictConfig) -> None:
-        """Starts what the run's trajectories need beside verl's workers. Does nothing unless a job overrides it."""
+        """Starts the services that the trajectories need besides verl's workers. The default does nothing."""
 
     def finish(self) -> None:
-        """Called when the last step is done. Does nothing unless a job overrides it."""
+        """Runs after the last step. The default does nothing."""
 
     def run(self, config: DictConfig) -> None:
         import transfer_queue as tq
@@ -49,14 +49,14 @@ class PlatformTaskRunner(_TaskRunner):  # type: ignore[misc]  # the class inside
         tq.init(config.transfer_queue)
         succeeded = False
         try:
-            self.trainer: Any = self.make_trainer(config)  # the job's own class
+            self.trainer: Any = self.make_trainer(config)  # the job's class
             self.trainer.init()  # type: ignore[no-untyped-call]  # verl gives it no types
             self.init_agent_loop_manager()
             self.trainer.fit(self.agent_loop_manager)
             self.finish()
             succeeded = True
         finally:
-            # There may be no trainer: then the error that prevented it is the one to see.
+            # If there is no trainer, the error that prevented it is raised.
             tracking = getattr(getattr(self, "trainer", None), "logger", None)
             if tracking is not None:
                 tracking.finish(exit_code=0 if succeeded else 1)
@@ -64,15 +64,15 @@ class PlatformTaskRunner(_TaskRunner):  # type: ignore[misc]  # the class inside
 
 
 def train(config: DictConfig, task_runner: type[PlatformTaskRunner], section: str) -> None:
-    """Runs GRPO as configured and returns when the last step is done.
+    """Runs GRPO with a config and returns after the last step.
 
     Args:
-        config: a whole config, as :func:`memupdate.platform.config.compose` returns it.
+        config: a complete config, as :func:`memupdate.platform.config.compose` returns it.
         task_runner: the job's task runner.
-        section: the name of the config's section that holds the run's settings.
+        section: the name of the config section with the run's settings.
 
     Raises:
-        ray.exceptions.RayTaskError: the run failed; the cause is the first error.
+        ray.exceptions.RayTaskError: the run failed. The exception's cause is the first error.
     """
     variables = environment(config[section])
     os.environ.update(variables)
@@ -85,12 +85,12 @@ def train(config: DictConfig, task_runner: type[PlatformTaskRunner], section: st
 
 
 class ProcessSettings(Protocol):
-    """What the processes of a run read from the run's section of the config.
+    """The settings that all processes of a run need, from the run's config section.
 
     Attributes:
-        threads: OMP threads of each process.
-        trainer_threads: torch threads of the training workers.
-        batch_invariant: whether fp32 products on a CPU are summed in float64.
+        threads: OMP threads per process.
+        trainer_threads: torch threads per training worker.
+        batch_invariant: whether to sum fp32 products in float64 on a CPU.
         run_dir: the run's folder.
     """
 
@@ -101,10 +101,10 @@ class ProcessSettings(Protocol):
 
 
 def environment(settings: ProcessSettings) -> dict[str, str]:
-    """Returns the environment variables of the driver. Ray hands them to every process of the run.
+    """Returns the environment variables of the driver. Ray passes them to every process of the run.
 
     Args:
-        settings: the run's section of the config.
+        settings: the run's config section.
     """
     threads = str(settings.threads)
     return {

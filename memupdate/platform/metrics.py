@@ -1,4 +1,4 @@
-"""Metrics on disk: one JSON line per step, appended, and cut back to the checkpoint that a run resumes from."""
+"""Metrics on disk as appended JSON lines. A resumed run drops the lines after its checkpoint."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from typing import Any
 
 from memupdate.files import write_atomically
 
-# verl's file logger opens with "wb": a resumed run would lose what it logged. Ours appends.
+# verl's file logger truncates its file at the start, so a resumed run would lose its earlier metrics. This one appends.
 
 
 class MetricsFile:
-    """``metrics.jsonl`` of a run."""
+    """The file ``metrics.jsonl`` of a run. It has one line per training step and one per validation."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def resume_from(self, step: int) -> None:
-        """Drops the lines of steps after ``step``, which will be run again, and a last line that was cut off."""
+        """Drops the lines of steps after ``step``, which will run again, and an incomplete last line."""
         if not self.path.is_file():
             return
         kept = [json.dumps(line) + "\n" for line in self.read() if line["step"] <= step]
         write_atomically(self.path, "".join(kept))
 
     def append(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Appends one line. Numbers are written as floats; ``nan`` and infinities as null."""
+        """Appends one line. Numbers are written as floats, NaN and infinities as null."""
         plain = {name: _plain(value) for name, value in metrics.items()}
         with self.path.open("a") as file:
             file.write(json.dumps({"step": step, **plain}) + "\n")
 
     def read(self) -> list[dict[str, Any]]:
-        """Returns every whole line."""
+        """Returns all complete lines."""
         lines = []
         for text in self.path.read_text().splitlines():
             try:
                 lines.append(json.loads(text))
             except json.JSONDecodeError:
-                break  # the line that a kill cut off; nothing can follow it
+                break  # an incomplete last line of a killed run
         return lines
 
 
@@ -53,7 +53,7 @@ def _plain(value: Any) -> Any:
 
 
 def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Returns the mean of every numeric field, over the rows that have a number there."""
+    """Returns the mean of every numeric field over the rows that have a number in it."""
     columns: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         for name, value in row.items():

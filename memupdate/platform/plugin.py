@@ -1,8 +1,8 @@
-"""What verl loads by name: the platform's training engine, and the rollout engines of the table.
+"""Registers the CPU training engine and the rollout engines with verl.
 
 ``actor_rollout_ref.model.external_lib`` names this module, or a module that imports it. verl imports it in the task
-runner, every training worker, every agent-loop worker and the rollout servers, before it looks for engines and
-rollouts. It does not import it in reward workers.
+runner, in every training worker, in every agent-loop worker and in the rollout servers, before it looks up engines and
+rollouts. verl does not import it in reward workers.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from memupdate.platform.rollout.table import ROLLOUTS
 
 
 def register_rollouts() -> None:
-    """Registers every engine of the table with verl, on the server's side and on the trainer's."""
+    """Registers every rollout engine of the table with verl, both its server and the trainer's weight sync."""
     for name in ROLLOUTS:
         RolloutReplicaRegistry.register(name, partial(ROLLOUTS.load, name))
-        # verl has a register call for the server's side and none for the trainer's: a private dict of class names is
-        # all there is. verl_private.py lists it with the other private names.
+        # verl has a public register call only for the server. For the trainer's side there is only a private dict of
+        # class names. verl_private.py lists it with the other private names.
         rollout_base._ROLLOUT_REGISTRY[(name, "async")] = "memupdate.platform.rollout.snapshot.SnapshotWeightPush"
 
 
@@ -32,9 +32,9 @@ register_rollouts()
 
 
 class CPUEngineMixin:
-    """Builds the FSDP2 module of a reference model on a CPU without pinned memory, which needs an accelerator.
+    """Builds the FSDP2 module of a reference model on a CPU without pinned memory, which would need an accelerator.
 
-    verl's engine always takes ``CPUOffloadPolicy(pin_memory=True)`` if ``forward_only`` is set. On a CPU there is
+    verl's engine always uses ``CPUOffloadPolicy(pin_memory=True)`` if ``forward_only`` is set. On a CPU there is
     nothing to offload.
     """
 
@@ -55,4 +55,4 @@ class CPUEngineMixin:
 
 @EngineRegistry.register(model_type="language_model", backend=["fsdp", "fsdp2"], device="cpu")
 class CPULanguageModelEngine(CPUEngineMixin, FSDPEngineWithLMHead):
-    """verl's FSDP engine, registered for the device that verl leaves out: ``cpu``."""
+    """verl's FSDP engine for the device ``cpu``, for which verl registers no engine."""

@@ -1,4 +1,4 @@
-"""Which prompts come next, as a function of the seed and of how many were drawn, and of nothing else."""
+"""The position in the training data. It determines the next prompts from the seed and the number of rows drawn."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from memupdate.errors import FieldError
 
 @dataclass
 class DataPosition:
-    """One shuffled pass over ``size`` rows after another. The position is one number.
+    """Repeated passes over ``size`` rows, each shuffled anew. The position is a single number.
 
-    The order of epoch ``e`` is a permutation by ``default_rng((seed, e))``. A run that was killed anywhere, also at the
-    edge of an epoch, goes on with the row that it would have drawn next. verl's own loader restores the state of an
-    iterator, which fails at the edge of an epoch.
+    The order of epoch ``e`` is a permutation from ``default_rng((seed, e))``. A killed run resumes with the row that it
+    would have drawn next, even at the end of an epoch. verl's loader restores the state of an iterator, which fails at
+    the end of an epoch.
 
     Attributes:
-        size: rows in the training file.
-        seed: of the shuffle.
-        drawn: rows drawn since the start of the run.
+        size: the number of rows in the training file.
+        seed: the seed of the shuffle.
+        drawn: the number of rows drawn since the start of the run.
     """
 
     size: int
@@ -32,7 +32,7 @@ class DataPosition:
             raise FieldError("data.train_files", f"{self.size} rows", "at least one row")
 
     def next_rows(self, count: int) -> list[int]:
-        """Returns the next ``count`` row numbers, and goes on into the next epoch if one ends."""
+        """Returns the next ``count`` row numbers and advances the position, across epochs if needed."""
         rows: list[int] = []
         while len(rows) < count:
             epoch, offset = divmod(self.drawn, self.size)

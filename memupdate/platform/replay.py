@@ -1,4 +1,4 @@
-"""The order in which finished trajectories reach the update."""
+"""A replay buffer that returns finished trajectories in a fixed order."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def trajectory_order(key: str) -> tuple[str, int, int]:
 
 
 class OrderedReplayBuffer(ReplayBuffer):
-    """verl's synchronous replay buffer with a fixed order and a shorter poll.
+    """verl's synchronous replay buffer with a fixed order and a shorter polling interval.
 
-    Trajectories finish in any order, and a floating-point sum over a batch depends on the order of its rows. Sorting by
-    prompt, rollout and segment makes a step a function of its trajectories alone, so that a resumed run repeats it bit
-    by bit. The stock poll of 2 s costs more than a whole step of a small model.
+    Trajectories finish in any order, and a floating-point sum over a batch depends on the order of its rows. This class
+    sorts them by prompt, rollout and segment. A step then depends only on its trajectories, so a resumed run repeats it
+    bit for bit. verl's default interval of 2 s takes longer than a whole step of a small model.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Keeps what libraries print off the user's screen, without losing it and without hiding an error."""
+"""Keeps the output of libraries off the user's screen, without losing it and without hiding errors."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import io
 import logging
 from collections.abc import Iterator
 
-# verl prints these words before what a user should know of a config.
+# verl's messages about a config that a user should see start with these words.
 _WARNINGS = ("NOTICE", "WARNING")
 
 
 @contextlib.contextmanager
 def printed_to(logger: logging.Logger) -> Iterator[None]:
-    """Sends what the block prints to a logger.
+    """Redirects the standard output of the block to a logger.
 
     A line that starts with NOTICE or WARNING is logged as a warning, and every other line at level DEBUG. If the block
-    raises, all lines are logged as warnings: they may say why.
+    raises, all lines are logged as warnings, because they may explain the error.
 
     Args:
-        logger: gets one record for each line.
+        logger: the logger, which gets one record per line.
     """
     captured = io.StringIO()
     failed = True
@@ -35,7 +35,7 @@ def printed_to(logger: logging.Logger) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_weight_bars() -> Iterator[None]:
-    """Switches off the progress bars with which transformers reads and writes weights, inside the block."""
+    """Disables, inside the block, the progress bars that transformers shows when it reads and writes weights."""
     from transformers.utils import logging as transformers_logging
 
     shown = transformers_logging.is_progress_bar_enabled()

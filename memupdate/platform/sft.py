@@ -1,4 +1,4 @@
-"""verl's SFT trainer on the CPU platform; run under torchrun: ``torchrun -m memupdate.platform.sft CONFIG.yaml``."""
+"""Runs verl's SFT trainer, also on the CPU platform: ``torchrun -m memupdate.platform.sft CONFIG.yaml``."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def process_group() -> Iterator[None]:
     if get_device_name() == "cpu":
         import torch.distributed
 
-        # verl would ask for "cpu:gloo,cpu:gloo", and torch refuses a device that is named twice
+        # verl would request "cpu:gloo,cpu:gloo", and torch refuses a repeated device
         torch.distributed.init_process_group(backend="cpu:gloo")
     else:
         initialize_global_process_group()
     yield
-    # FSDP's modules are reference cycles that keep the group and its threads alive. Without this, the threads would
-    # still run when the interpreter ends.
+    # FSDP's modules form reference cycles that keep the group and its threads alive. Without this collection, the
+    # threads would still run when the interpreter exits.
     gc.collect()
     destroy_global_process_group()
 
 
 def run(config: DictConfig) -> None:
-    """Trains as configured and saves the model in ``trainer.default_local_dir/global_step_N/huggingface``."""
+    """Trains with a config and saves the model in ``trainer.default_local_dir/global_step_N/huggingface``."""
     from verl.trainer.sft_trainer import SFTTrainer
 
     with process_group():

@@ -1,4 +1,4 @@
-"""The processes of a run, each with a log of its own, and the progress bars that watch them."""
+"""Runs the stages of a job as processes, each with its own log, and shows their progress."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ LOG_TAIL = 25
 
 
 class StageError(MemupdateError):
-    """A stage's process ended with an error. The message holds the end of its log and says where the log is."""
+    """The process of a stage failed. The message contains the end of its log and the path of the log."""
 
 
 def run_stage(
     command: Sequence[str], log: Path, environment: Mapping[str, str], watch: Callable[[], None] | None = None
 ) -> None:
-    """Runs a stage's process with its output in a file.
+    """Runs a stage's process and writes its output to a file.
 
     Args:
-        command: the process.
-        log: the file that gets standard output and standard error.
-        environment: environment variables, beside those of this process.
-        watch: called every half second while it runs.
+        command: the command line of the process.
+        log: the file to which standard output and standard error are appended.
+        environment: environment variables to add to those of this process.
+        watch: a function to call every half second while the process runs, and once after it ends.
 
     Raises:
         StageError: the process failed.
@@ -61,12 +61,12 @@ def run_stage(
 
 
 class SFTProgress:
-    """A progress bar that reads the log of verl's SFT trainer. It is quiet if there is no terminal.
+    """A progress bar that reads the log of verl's SFT trainer. It shows nothing if there is no terminal.
 
     Args:
-        log: the trainer's output.
-        steps: how many there will be.
-        name: what the bar says.
+        log: the trainer's log.
+        steps: the total number of steps.
+        name: the label of the bar.
     """
 
     def __init__(self, log: Path, steps: int, name: str) -> None:
@@ -74,7 +74,7 @@ class SFTProgress:
         self._bar = tqdm(total=steps, desc=name, unit="step", disable=None)
 
     def __call__(self) -> None:
-        """Looks for the newest step in the log."""
+        """Updates the bar with the newest step in the log."""
         if self._bar.disable:
             return
         # a line of the log: step:17 - train/loss:0.25 ...
@@ -85,11 +85,11 @@ class SFTProgress:
 
 
 class TrainingProgress:
-    """A progress bar that reads ``metrics.jsonl``. Without a terminal it is one log line for each validation.
+    """A progress bar that reads ``metrics.jsonl``. Without a terminal it logs one line per validation instead.
 
     Args:
         run_dir: the run's folder.
-        steps: how many there will be.
+        steps: the total number of steps.
         section: the prefix of the metrics of a step's trajectories.
     """
 
@@ -100,7 +100,7 @@ class TrainingProgress:
         self._seen = 0
 
     def __call__(self) -> None:
-        """Looks for new lines in the file."""
+        """Updates the bar with the new lines of the file."""
         if not self._file.is_file():
             return
         lines = self._file.read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Trajectories that a person can read: JSON lines on disk and a table in W&B. A job says what a trajectory holds."""
+"""Writes readable trajectories: JSON lines on disk and a table in W&B. Each job defines the fields of a trajectory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from memupdate.platform.replay import trajectory_order
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One rollout as it was scored.
+    """One scored rollout.
 
     Attributes:
         split: ``train`` or ``validation``.
-        step: the policy's step.
-        key: prompt and rollout index.
+        step: the training step of the policy.
+        key: the TransferQueue key, which names the prompt, the rollout and the segment.
         reward: the reward, its parts, and counts.
     """
 
@@ -31,17 +31,17 @@ class Trajectory:
     reward: dict[str, Any]
 
     def table_row(self) -> dict[str, Any]:
-        """Returns the trajectory's row in a table that a person reads."""
+        """Returns the trajectory's row of the table in W&B, as values by column."""
         raise NotImplementedError
 
 
 def objects(column: Any) -> list[Any]:
-    """Returns the Python objects of a non-tensor column, which the TransferQueue hands out as list, array or stack."""
+    """Returns the Python objects of a non-tensor column, which the TransferQueue gives as a list, array or stack."""
     return [getattr(item, "data", item) for item in (column.tolist() if hasattr(column, "tolist") else column)]
 
 
 def final_keys(batch: KVBatchMeta) -> list[str]:
-    """Returns the key of each trajectory's last segment, in order, without padding rows."""
+    """Returns the key of the last segment of each trajectory, sorted, without padding rows."""
     last: dict[tuple[str, int], str] = {}
     for key, tag in zip(batch.keys, batch.tags, strict=True):
         if not tag.get("is_padding", False):
@@ -55,8 +55,8 @@ class TraceSettings(Protocol):
     """The section ``trace`` of a run's settings.
 
     Attributes:
-        every: training steps between two that are traced; 0 for none. Validation is always traced.
-        table_rows: rows of the W&B table; 0 for no table.
+        every: trace the training steps that are multiples of this number; 0 for none. Validation is always traced.
+        table_rows: the number of rows of the W&B table; 0 for no table.
     """
 
     every: int
@@ -64,7 +64,7 @@ class TraceSettings(Protocol):
 
 
 class TraceWriter:
-    """Writes ``{split}-{step}.jsonl`` in a folder and, where W&B logs the run, a table of its first rows."""
+    """Writes ``{split}-{step}.jsonl`` to a folder and, if W&B logs the run, a table of the first rows to W&B."""
 
     def __init__(self, folder: Path, config: TraceSettings) -> None:
         self._folder = folder
@@ -72,17 +72,17 @@ class TraceWriter:
         self._table_rows = int(config.table_rows)
 
     def resume_from(self, step: int) -> None:
-        """Removes the traces of later steps, which will be run again."""
+        """Removes the traces of steps after ``step``, because these steps will run again."""
         for file in self._folder.glob("*.jsonl"):
             if int(file.stem.rsplit("-", 1)[1]) > step:
                 file.unlink()
 
     def write(self, trajectories: Sequence[Trajectory], backends: Sequence[str]) -> None:
-        """Writes the trajectories of one step and split.
+        """Writes the trajectories of one step, if the step is traced.
 
         Args:
-            trajectories: all of the same step and split.
-            backends: ``trainer.logger`` of the config; a table is logged if ``wandb`` is in it.
+            trajectories: trajectories of the same step and split.
+            backends: the config's ``trainer.logger``. A table is logged if it contains ``wandb``.
         """
         if not trajectories:
             return

@@ -1,4 +1,4 @@
-"""verl's synchronous GRPO trainer, with an order of its own, exact resume, a mismatch alarm, metrics and traces."""
+"""verl's synchronous GRPO trainer with a fixed data order, exact resume, a mismatch alarm, metrics and traces."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class PolicyMismatchError(MemupdateError):
 
 
 class PlatformTrainer(PPOTrainerSync):
-    """GRPO on trajectories of any kind. A job derives from it and says how its trajectories are read.
+    """A GRPO trainer for trajectories of any kind. Jobs subclass it and implement ``read_trajectories``.
 
-    Beside verl's own metrics it logs ``training/rollout_log_prob_diff_*`` (rollout against trainer) and
-    ``validation/*``, and writes ``metrics.jsonl`` and ``trace/*.jsonl`` in the run's folder.
+    In addition to verl's metrics, it logs ``training/rollout_log_prob_diff_*`` (rollout versus trainer) and
+    ``validation/*``, and writes ``metrics.jsonl`` and ``trace/*.jsonl`` to the run's folder.
 
     Attributes:
-        section: the name of the config's section that holds the run's settings (``run_dir``, ``checkpoints_to_keep``,
+        section: the name of the config section with the run's settings (``run_dir``, ``checkpoints_to_keep``,
             ``mismatch`` and ``trace``). It is also the prefix of the metrics of a step's trajectories.
         worker_class: the class of the colocated worker.
     """
@@ -56,11 +56,20 @@ class PlatformTrainer(PPOTrainerSync):
         self.position: DataPosition
 
     def read_trajectories(self, batch: KVBatchMeta, split: str) -> Sequence[Trajectory]:
-        """Returns the batch's trajectories, in order."""
+        """Returns the trajectories of a batch, in order.
+
+        Args:
+            batch: the batch's keys in the TransferQueue.
+            split: ``train`` or ``validation``.
+        """
         raise NotImplementedError
 
     def validation_metrics(self, rewards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """Returns what is logged of a validation beside the means of all numbers in its trajectories' rewards."""
+        """Returns metrics of a validation in addition to the means of all numbers in the rewards. The default is none.
+
+        Args:
+            rewards: the rewards of the validation's trajectories.
+        """
         return {}
 
     # ------------------------------------------------------------------ set-up
@@ -77,7 +86,7 @@ class PlatformTrainer(PPOTrainerSync):
         if size < batch:
             raise FieldError("data.train_batch_size", batch, f"at most {size}, the rows of data.train_files")
         self.position = DataPosition(size, self.config.data.seed)
-        # verl stops at total_epochs even if total_training_steps asks for more; here the number of steps decides
+        # verl stops after total_epochs even if total_training_steps is larger. Here only the number of steps counts.
         with open_dict(self.config):
             self.config.trainer.total_epochs = math.ceil((self.total_training_steps + 1) / self.steps_per_epoch) + 1
 
@@ -87,7 +96,8 @@ class PlatformTrainer(PPOTrainerSync):
         count = self.config.data.get("gen_batch_size", None) or self.config.data.train_batch_size
         first = self.position.drawn
         batch = collate_fn([self.train_dataset[row] for row in self.position.next_rows(count)])
-        # verl's uid is a uuid4; ours orders the batch and is the same after a resume (no "_": verl splits there)
+        # verl's uid is a uuid4. This one orders the batch and is the same after a resume. It has no "_", where verl
+        # splits keys.
         batch["uid"] = np.array([f"d{first + offset:09d}" for offset in range(count)], dtype=object)
         return tu.get_tensordict(batch)
 
@@ -118,7 +128,7 @@ class PlatformTrainer(PPOTrainerSync):
         self._metrics_file.resume_from(self.global_steps)
         self._trace.resume_from(self.global_steps)
         if self.global_steps > 0:
-            with open_dict(self.config):  # the first validation was done by the run that is resumed
+            with open_dict(self.config):  # the resumed run has done the first validation
                 self.config.trainer.val_before_train = False
 
     # ------------------------------------------------------------------ one policy on both sides
@@ -166,9 +176,9 @@ class PlatformTrainer(PPOTrainerSync):
         self._metrics_file.append(global_steps, own_line)
 
     def _validate(self) -> dict[str, float]:
-        """Rolls out the held-out prompts and scores them.
+        """Generates and scores rollouts of the held-out prompts and returns the metrics.
 
-        verl's own validation gives prompts random names, so the order of a sum would differ between two runs.
+        It replaces verl's validation, which gives prompts random uids, so that the order of sums differs between runs.
         """
         trajectories: list[Trajectory] = []
         for number, batch_dict in enumerate(self.val_dataloader):

@@ -1,7 +1,7 @@
-"""Every private name of verl that this project overrides or touches, with the signature that it relies on.
+"""The private names of verl that this project overrides or uses, with the signatures that it relies on.
 
-verl has no public hook for these, and promises nothing about them. The list is complete: a test looks for private names
-of verl in all classes of the project, and fails if one is missing here or has another signature in the installed verl.
+verl has no public hook for them and does not guarantee them. The list is complete: a test searches all classes of the
+project for private names of verl. It fails if one is missing here, or has a different signature in the installed verl.
 ``memupdate doctor`` compares the signatures too.
 """
 
@@ -21,7 +21,7 @@ _TRAINER = "verl.trainer.ppo.v1.trainer_base:PPOTrainer."
 _SFT = "verl.trainer.sft_trainer:SFTTrainer."
 _FSDP = "verl.workers.engine.fsdp.transformer_impl:FSDPEngine."
 
-# module:Class.method -> its signature in verl's source, in verl 0.9.1.
+# module:Class.method -> its signature in the source of verl 0.9.1.
 OVERRIDDEN_METHODS: dict[str, str] = {
     _LOOP + "_call_tool": (
         "(self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData)"
@@ -54,7 +54,7 @@ OVERRIDDEN_METHODS: dict[str, str] = {
     _FSDP + "_build_module": "(self)",
 }
 
-# module:name -> what the project does with it.
+# module:name -> how the project uses it.
 TOUCHED_NAMES: dict[str, str] = {
     "verl.trainer.main_ppo:TaskRunnerV1.__ray_metadata__": "the launcher derives from the class inside the Ray actor",
     "verl.workers.rollout.base:_ROLLOUT_REGISTRY": "the plug-in adds the trainer's side of the rollout engines",
@@ -64,7 +64,7 @@ TOUCHED_NAMES: dict[str, str] = {
 
 
 def signature_of(name: str) -> str:
-    """Returns the signature of a method as the installed verl's source has it.
+    """Returns the signature of a method in the source of the installed verl.
 
     Args:
         name: ``module:Class.method``.
@@ -82,10 +82,10 @@ def signature_of(name: str) -> str:
 
 
 def changed_signatures(expected: Mapping[str, str] = OVERRIDDEN_METHODS) -> list[str]:
-    """Returns one line for each method whose signature in the installed verl is not the expected one.
+    """Compares signatures with the installed verl and returns one line for each difference.
 
     Args:
-        expected: signatures by ``module:Class.method``.
+        expected: the expected signatures by ``module:Class.method``.
     """
     changes = []
     for name, signature in expected.items():

@@ -1,4 +1,4 @@
-"""verl's training workers, with a process group that works on a CPU and random states that a run repeats."""
+"""verl's training workers, with a process group that works on a CPU and with seeded random states."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
 from memupdate.platform import batch_invariant
 
-# Environment variable: verl hands its workers no section of a config but its own.
+# An environment variable, because verl passes only its own config sections to its workers.
 TRAINER_THREADS = "MEMUPDATE_TRAINER_THREADS"
 
 
 class SeededTrainingWorker(TrainingWorker):
-    """A training worker whose random states start from the config.
+    """A training worker whose random generators are seeded from the config.
 
-    verl leaves the generators of Python, numpy and torch as the operating system seeded them, and saves them in
-    checkpoints. Two runs of one config would differ before their first step.
+    verl does not seed the generators of Python, numpy and torch, but saves their states in checkpoints. Without seeds,
+    two runs of the same config would differ from the start.
     """
 
     def __init__(self, config: Any) -> None:
         if get_device_name() == "cpu":
-            # verl would ask for the backend "cpu:gloo,cpu:gloo", and torch refuses a device that is named twice. verl's
-            # own call does nothing if there is a group already.
+            # verl would request the backend "cpu:gloo,cpu:gloo", and torch refuses a repeated device. If there is a
+            # group already, verl's own call does nothing.
             initialize_global_process_group_ray(backend="cpu:gloo")
         super().__init__(config)
         torch.set_num_threads(int(os.environ[TRAINER_THREADS]))
         batch_invariant.enable_if_asked()
         seed = int(config.engine_config.seed) + int(os.environ["RANK"])
         random.seed(seed)
-        np.random.seed(seed)  # the global generator is the one that verl saves
-        torch.manual_seed(seed)  # every device's
+        np.random.seed(seed)  # verl saves the global generator
+        torch.manual_seed(seed)  # seeds all devices
 
 
 class SeededActorRolloutRefWorker(ActorRolloutRefWorker):
-    """The colocated actor, rollout and reference worker, made of seeded training workers."""
+    """The colocated actor, rollout and reference worker with seeded training workers."""
 
     actor_worker_cls = SeededTrainingWorker
     ref_worker_cls = SeededTrainingWorker

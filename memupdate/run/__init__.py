@@ -1,1 +1,1 @@
-"""The explicit-memory job on the platform: pipeline, trainer, traces, checks of its config, doctor."""
+"""The explicit-memory job: pipeline, trainer, traces, config checks, doctor."""

@@ -1,4 +1,4 @@
-"""``memupdate doctor``: whether this machine is ready for a run, one line for each finding."""
+"""``memupdate doctor``: checks whether this machine is ready for a run and reports one line per finding."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ from memupdate.platform.verl_private import OVERRIDDEN_METHODS, changed_signatur
 from memupdate.run.preflight import LOCAL_MEMORY_GIB, check_tools
 from memupdate.run.profiles import compose_profile
 
-# The packages that a run calls itself; the rest of the lock follows from these.
+# The packages that a run uses directly. The other packages in the lock are their dependencies.
 WATCHED = ("torch", "verl", "ray", "sglang", "transformers", "peft", "tensordict", "numpy", "wandb", "hydra-core")
 FREE_DISK_GIB = 5.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, whether it is as it should be, and what was found."""
+    """The result of one check.
+
+    Attributes:
+        subject: what was checked.
+        ok: whether it is as it should be.
+        found: what was found.
+    """
 
     subject: str
     ok: bool
@@ -36,13 +42,13 @@ class Finding:
 
 
 def locked_versions(lock: Path) -> dict[str, str]:
-    """Returns the name and the version of every pin in a requirements file."""
+    """Returns the pinned versions in a requirements file by package name."""
     pins = re.findall(r"^([A-Za-z0-9_.\-]+)==([^\s;#]+)", lock.read_text(), flags=re.MULTILINE)
     return {name.lower().replace("_", "-"): version for name, version in pins}
 
 
 def check_versions(lock: Path) -> Iterator[Finding]:
-    """Compares the installed versions with a lock file."""
+    """Compares the installed versions with those of a lock file."""
     pins = locked_versions(lock)
     for name in WATCHED:
         wanted = pins.get(name)
@@ -56,7 +62,7 @@ def check_versions(lock: Path) -> Iterator[Finding]:
 
 
 def check_device() -> Iterator[Finding]:
-    """Says which device verl runs on."""
+    """Reports the devices, and whether verl found the expected platform."""
     import torch
     import verl  # noqa: F401  loads the platform plug-in
     from verl.utils.device import get_device_name
@@ -69,14 +75,14 @@ def check_device() -> Iterator[Finding]:
 
 
 def check_private_names() -> Iterator[Finding]:
-    """Says whether the private methods of verl that the project overrides have the signatures it relies on."""
+    """Checks that verl's private methods that the project overrides have the expected signatures."""
     changes = changed_signatures()
     found = "; ".join(changes) or f"{len(OVERRIDDEN_METHODS)} methods as expected"
     yield Finding("verl's private methods", not changes, found)
 
 
 def check_rollouts(profile: str) -> Iterator[Finding]:
-    """Says which rollout, reward manager and tools verl resolves for a profile."""
+    """Checks the rollout engine, the reward manager and the tools that verl resolves for a profile."""
     from verl.trainer.ppo.reward import resolve_reward_manager_cls
     from verl.workers.rollout.base import get_rollout_class
     from verl.workers.rollout.replica import RolloutReplicaRegistry
@@ -99,7 +105,7 @@ def check_rollouts(profile: str) -> Iterator[Finding]:
 
 
 def check_sglang() -> Iterator[Finding]:
-    """Says whether SGLang can be imported the way the server imports it."""
+    """Checks that SGLang can be imported in the environment of the server."""
     import subprocess
 
     import torch
@@ -118,7 +124,7 @@ def check_sglang() -> Iterator[Finding]:
 
 
 def check_space() -> Iterator[Finding]:
-    """Says how much memory and disk is free, and whether there is a tmpfs for policy snapshots."""
+    """Checks the free memory and disk space, and that there is a tmpfs for policy snapshots."""
     import psutil
 
     free = psutil.virtual_memory().available / 2**30
@@ -131,11 +137,11 @@ def check_space() -> Iterator[Finding]:
 
 
 def examine(profile: str, lock: Path | None = None) -> Iterator[Finding]:
-    """Yields all findings. A check that fails is a finding too.
+    """Runs all checks and yields their findings. A check that raises an error becomes a finding that is not ok.
 
     Args:
         profile: ``local`` or ``cluster``.
-        lock: the requirements file whose versions should be installed; None for the profile's own.
+        lock: the requirements file with the expected versions; None for that of the profile.
     """
     lock = lock or LOCKS / ("requirements-cpu.txt" if profile == "local" else "requirements-gpu.txt")
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [

@@ -1,4 +1,4 @@
-"""What a user asks for, and the folder that it runs in."""
+"""The description of a job, and the choice of its folder."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ MODEL_PATH = "actor_rollout_ref.model.path"
 
 @dataclass(frozen=True)
 class Job:
-    """What a user asks for.
+    """The inputs of a run.
 
     Attributes:
-        profile: ``local`` or ``cluster``.
-        locomo: a LoCoMo JSON file; None for the generated corpus (local profile only).
-        runs: the folder of all runs and of what they share.
-        run_dir: this run's folder; None to resume an unfinished run of the same job or to start a new one.
+        profile: ``local``, ``cluster``, or the name of a config file.
+        locomo: a LoCoMo JSON file; None for the generated corpus.
+        runs: the folder of all runs and of the files that they share.
+        run_dir: this run's folder; None to resume the last run if it is unfinished and has the same inputs, or to start
+            a new one otherwise.
         overrides: hydra overrides.
-        policy: settings of the tiny policy.
+        policy: the settings of the tiny policy.
     """
 
     profile: str
@@ -36,19 +37,19 @@ class Job:
 
     @property
     def shared(self) -> Path:
-        """The folder of what runs share: corpora, preprocessed data, warm-started policies."""
+        """The folder of the files that runs share: corpora, preprocessed data, warm-started policies."""
         return self.runs / "shared"
 
     @property
     def makes_policy(self) -> bool:
-        """Whether the run makes its own tiny policy: the local profile, unless the user names a model."""
+        """Whether the run makes the tiny policy. This is so in the local profile without an override of the model."""
         return self.profile == "local" and not any(one.startswith(f"{MODEL_PATH}=") for one in self.overrides)
 
 
 def choose_run_dir(job: Job) -> Path:
-    """Returns the folder of an unfinished run of this job, or a new one.
+    """Returns the folder of the last run if that run is unfinished and of the same job, and a new folder otherwise.
 
-    Two calls with the same job are one run until it is finished. This is how starting a job again resumes it.
+    So starting a job again resumes it until it is finished.
     """
     if job.run_dir is not None:
         return job.run_dir
@@ -62,7 +63,7 @@ def choose_run_dir(job: Job) -> Path:
 
 
 def remember(job: Job, run_dir: Path) -> None:
-    """Writes ``job.json`` into the run's folder, by which :func:`choose_run_dir` knows it again."""
+    """Writes ``job.json`` to the run's folder, so that :func:`choose_run_dir` can recognize the job."""
     write_atomically(run_dir / "job.json", json.dumps(_identity(job)))
 
 

@@ -1,4 +1,4 @@
-"""Names of a stage's inputs by content, so that what a stage made is used again only while its inputs are the same."""
+"""Content keys of a stage's inputs, so that a stage's output is reused only if its inputs are unchanged."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def content_key(value: Mapping[str, object]) -> str:
-    """Returns twelve hex digits that name a stage's inputs."""
+    """Returns the first twelve hex digits of the SHA-256 of ``value`` as JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def file_digest(path: Path) -> str:
-    """Returns the SHA-256 of a file."""
+    """Returns the SHA-256 of a file in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def source_digest(*rooms: str, root: Path = PACKAGE) -> str:
-    """Returns a digest of the Python source of rooms. What their code made is stale when it changes.
+    """Returns a digest of the Python files in some packages. If it changes, outputs of their code are stale.
 
     Args:
-        rooms: folders of ``root``.
-        root: the package.
+        rooms: folders in ``root``.
+        root: the folder of the parent package.
     """
     files = sorted(file for room in rooms for file in (root / room).rglob("*.py"))
     return content_key({str(file.relative_to(root)): file_digest(file) for file in files})

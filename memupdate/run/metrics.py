@@ -1,4 +1,4 @@
-"""Figures of a validation by LoCoMo category."""
+"""Validation metrics by LoCoMo category."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def by_category(rows: Sequence[Mapping[str, float]], prefix: str) -> dict[str, f
 
     Args:
         rows: the reward parts and the category of each rollout.
-        prefix: what the names of the figures start with.
+        prefix: the prefix of the metrics' names.
     """
     groups: dict[int, list[Mapping[str, float]]] = defaultdict(list)
     for row in rows:

@@ -1,4 +1,4 @@
-"""The whole job in order: corpus, rows, policy, warm start, GRPO, report. A stage that is done already is skipped."""
+"""The stages of a job in order: corpus, rows, policy, warm start, GRPO, report. Completed stages are skipped."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_data(job: Job) -> Path:
-    """Preprocesses the corpus, unless an earlier run did so with the same content, options and code.
+    """Preprocesses the corpus, unless an earlier run has done so with the same content, options and code.
 
     Returns:
-        The folder of the rows.
+        The folder of the preprocessed rows.
 
     Raises:
         DataError: the corpus is not a LoCoMo file.
-        FieldError: an option that is not allowed.
+        FieldError: an option is not allowed.
     """
     from memupdate.data.preprocess import preprocess
     from memupdate.data.synthetic import synthetic_corpus
@@ -48,9 +48,9 @@ def prepare_data(job: Job) -> Path:
         source = job.locomo
         options = {"adversarial": "drop"}
         if job.profile == "local":
-            options["limit_questions"] = 24  # held-out questions are rolled out twice: keep a laptop's run short
+            options["limit_questions"] = 24  # keeps a laptop's run short: held-out questions are rolled out twice
     if not source.is_file():
-        preprocess(source, job.shared / "none", **options)  # raises, with the reason
+        preprocess(source, job.shared / "none", **options)  # raises an error with the reason
     key = content_key({"code": source_digest("data"), "source": file_digest(source), **options})
     target = job.shared / f"data-{key}"
     if not (target / "manifest.json").is_file():
@@ -60,13 +60,13 @@ def prepare_data(job: Job) -> Path:
 
 
 def check(job: Job) -> DictConfig:
-    """Composes and validates without starting or writing anything: the dry run.
+    """Composes and validates the config of a job, for a dry run. Starts no process and writes no file.
 
     Returns:
-        The config as it would run.
+        The config with which the job would run.
 
     Raises:
-        MemupdateError: an input that is not allowed.
+        MemupdateError: an input is not allowed.
     """
     from memupdate.data.locomo import load_locomo
 
@@ -74,7 +74,7 @@ def check(job: Job) -> DictConfig:
         load_locomo(job.locomo)
     overrides = [f"memory.run_dir={choose_run_dir(job)}", f"memory.data_dir={job.shared / 'data'}"]
     if job.makes_policy:
-        overrides.append(f"{MODEL_PATH}=local/tiny-policy")  # a name that stands for the one that the run will make
+        overrides.append(f"{MODEL_PATH}=local/tiny-policy")  # a placeholder for the policy that the run will make
     config = compose_profile(job.profile, [*overrides, *job.overrides])
     validate(config)
     return config
@@ -87,7 +87,7 @@ def run(job: Job) -> Path:
         The run's folder.
 
     Raises:
-        MemupdateError: an input that is not allowed, or a stage that failed. Nothing half-written is left.
+        MemupdateError: an input is not allowed, or a stage failed. Starting the job again continues it.
     """
     check_host(check(job))
     data_dir = prepare_data(job)
@@ -100,15 +100,15 @@ def run(job: Job) -> Path:
 
 
 def train(job: Job, run_dir: Path, overrides: Sequence[str]) -> None:
-    """Runs GRPO in a process of its own, then writes the report.
+    """Runs GRPO in a separate process and writes the report.
 
     Args:
-        job: what the user asked for.
+        job: the job.
         run_dir: the run's folder.
-        overrides: all hydra overrides, with the paths of the run, of its data and of its model.
+        overrides: all hydra overrides, including the paths of the run, its data and its model.
 
     Raises:
-        MemupdateError: an override that is not allowed, or the training failed.
+        MemupdateError: an override is not allowed, or the training failed.
     """
     config = compose_profile(job.profile, overrides)
     validate(config)

@@ -1,4 +1,4 @@
-"""What a memory run needs, checked before anything starts: its config, its tools, its data and this machine."""
+"""Checks before a memory run starts: of its config, its tools, its data and this machine."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from omegaconf import DictConfig, OmegaConf
 from memupdate.errors import DataError, FieldError
 from memupdate.platform.config import check_engine, check_least, check_model, check_ports, check_training, one_line
 
-# A local run on one rank was seen to take about 5 GiB: trainer, SGLang, Ray and verl's actors. One to spare.
+# A local run on one rank takes about 5 GiB (trainer, SGLang, Ray, verl's actors). This adds 1 GiB as a margin.
 LOCAL_MEMORY_GIB = 6.0
 TOOLS_FIELD = "actor_rollout_ref.rollout.multi_turn.tool_config_path"
 
 
 def validate(config: DictConfig) -> None:
-    """Checks everything that can be checked without starting anything.
+    """Checks a run's config, its tools and its data. Starts nothing.
 
     Raises:
-        FieldError: a field has a value that is not allowed.
-        DataError: a preprocessed file is not as the preprocessing writes it.
+        FieldError: a field is missing or has a value that is not allowed.
+        DataError: a preprocessed file cannot be read or has schema errors.
         ConfigError: verl refuses the config.
     """
     missing = OmegaConf.missing_keys(config)
@@ -36,7 +36,7 @@ def validate(config: DictConfig) -> None:
 
 
 def check_memory_section(config: DictConfig) -> None:
-    """Checks what only memory runs have in ``memory.*``: tool texts, journal, reward and scorer.
+    """Checks the settings in ``memory.*`` that are specific to memory runs: tool replies, journal, reward and scorer.
 
     Raises:
         FieldError: a field has a value that is not allowed.
@@ -53,13 +53,14 @@ def check_memory_section(config: DictConfig) -> None:
 
 
 def check_tools(path: Path) -> list[str]:
-    """Checks that every class of a tool config can be imported and that verl reads its schema.
+    """Checks that every class in a tool file can be imported and that verl accepts its schema.
 
     Returns:
         The names of the tools.
 
     Raises:
-        FieldError: there is no such file, a class does not exist, or verl refuses a schema.
+        FieldError: there is no such file, the file lists no tools, a class cannot be imported, or verl refuses a
+            schema.
     """
     if not path.is_file():
         raise FieldError(TOOLS_FIELD, str(path), "a YAML file with a list `tools`")
@@ -72,7 +73,7 @@ def check_tools(path: Path) -> list[str]:
 
 
 def _check_tool(entry: Mapping[str, object], place: str) -> str:
-    """Checks one entry of a tool config and returns the tool's name."""
+    """Checks one entry of a tool file and returns the tool's name."""
     from pydantic import ValidationError
     from verl.tools.schemas import OpenAIFunctionToolSchema
     from verl.utils.import_utils import load_class_from_fqn
@@ -89,11 +90,11 @@ def _check_tool(entry: Mapping[str, object], place: str) -> str:
 
 
 def check_data(config: DictConfig) -> None:
-    """Checks the preprocessed files if they exist; a dry run may come before the preprocessing.
+    """Checks the preprocessed files if they exist. In a dry run they may not exist yet.
 
     Raises:
-        DataError: a file cannot be read, or the files have schema errors. The message holds the first schema error and
-            how many there are.
+        DataError: a file cannot be read, or the files have schema errors. The message contains the first schema error
+            and the number of errors.
     """
     from memupdate.data.check_preprocessed import check_preprocessed
 
@@ -107,7 +108,7 @@ def check_data(config: DictConfig) -> None:
 
 
 def check_host(config: DictConfig) -> None:
-    """Checks that this machine has what the run needs: free ports and, for a run on a CPU, memory.
+    """Checks that the ports in the config are free and, for a run on a CPU, that there is enough free memory.
 
     Raises:
         FieldError: a port is in use, or there is too little free memory.

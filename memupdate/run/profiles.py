@@ -1,4 +1,4 @@
-"""The profiles of a memory run: names for the configs that users start with."""
+"""The profiles of memory runs: short names of the main config files."""
 
 from __future__ import annotations
 

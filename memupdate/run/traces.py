@@ -1,4 +1,4 @@
-"""Memory rollouts as a person reads them: the question, what the policy wrote, what the tools answered, the reward."""
+"""Readable traces of memory rollouts: the question, the turns of policy and tools, and the reward."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from memupdate.platform.trace import Trajectory, final_keys, objects
 
 @dataclass(frozen=True)
 class MemoryTrajectory(Trajectory):
-    """A memory rollout.
+    """A scored memory rollout.
 
     Attributes:
-        turns: what the policy wrote (``assistant``) and what it was answered (``tool``), in order.
-        reward: reward parts, memory counts, calls and errors per tool, category.
+        namespace: the namespace of the rollout's bank.
+        sample_id: the conversation.
+        question: the question of the dataset's row.
+        answer: the gold answer.
+        prompt: the decoded prompt.
+        turns: the decoded turns of the policy (``assistant``) and the replies (``tool``), in order.
+        reward: reward parts, memory counts, calls and errors per tool, and the category.
     """
 
     namespace: str
@@ -30,7 +35,7 @@ class MemoryTrajectory(Trajectory):
     turns: list[dict[str, str]]
 
     def table_row(self) -> dict[str, Any]:
-        """Returns question, answer, dialogue and the main parts of the reward."""
+        """Returns the question, the answer, the dialogue and the main parts of the reward."""
         dialogue = "\n".join(f"[{turn['role']}] {turn['text']}" for turn in self.turns)
         parts = ("reward", "delta", "efficiency", "qa_before", "qa_after")
         row = {"question": self.question, "answer": self.answer, "dialogue": dialogue}
@@ -38,11 +43,14 @@ class MemoryTrajectory(Trajectory):
 
 
 def split_turns(response_ids: Sequence[int], response_mask: Sequence[int]) -> list[tuple[str, list[int]]]:
-    """Cuts a response into runs of ids that the policy generated (``assistant``) and that the loop put in (``tool``).
+    """Splits a response into turns: ids that the policy generated (``assistant``), and ids of replies (``tool``).
 
     Args:
         response_ids: the ids of the response.
         response_mask: 1 for each id that the policy generated, 0 for the others.
+
+    Returns:
+        The role and the ids of each turn, in order.
     """
     runs: list[tuple[str, list[int]]] = []
     for token, generated in zip(response_ids, response_mask, strict=True):
@@ -59,10 +67,10 @@ def read_trajectories(
     """Reads the memory trajectories of a batch from the TransferQueue, in order.
 
     Args:
-        batch: the batch.
-        tokenizer: the policy's.
+        batch: the batch's keys.
+        tokenizer: the policy's tokenizer.
         split: ``train`` or ``validation``.
-        step: the policy's step.
+        step: the training step of the policy.
     """
     keys = final_keys(batch)
     if not keys:

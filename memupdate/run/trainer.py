@@ -1,4 +1,4 @@
-"""GRPO on memory trajectories: what a memory run adds to the platform's trainer and task runner."""
+"""GRPO on memory trajectories: the trainer and the task runner of memory runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from memupdate.run.traces import MemoryTrajectory, read_trajectories
 
 
 class MemoryTrainer(PlatformTrainer):
-    """Logs ``memory/*`` (reward parts, memory counts, calls and errors per tool), and validates per LoCoMo category."""
+    """The trainer of memory runs.
+
+    It logs ``memory/*`` (reward parts, memory counts, calls and errors per tool), and validation metrics by LoCoMo
+    category.
+    """
 
     section = "memory"
 
@@ -29,7 +33,7 @@ class MemoryTrainer(PlatformTrainer):
 
 
 class MemoryTaskRunner(PlatformTaskRunner):
-    """Runs the memory trainer, and the memory broker beside it.
+    """Runs the memory broker and the memory trainer.
 
     The broker's actors live as long as this object. Reward workers and rollout workers find the broker by its name.
     """
@@ -38,7 +42,7 @@ class MemoryTaskRunner(PlatformTaskRunner):
         """Starts the broker with empty banks."""
         from memupdate.broker import start_broker
 
-        # A resumed run rolls its unfinished trajectories out again, under the same namespaces: their old banks go.
+        # A resumed run repeats its unfinished trajectories under the same namespaces, so the old banks are dropped.
         self.broker = start_broker(config.memory, fresh=True)
 
     def make_trainer(self, config: DictConfig) -> MemoryTrainer:

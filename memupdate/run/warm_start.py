@@ -1,4 +1,4 @@
-"""The warm-started tiny policy: made once for each corpus, settings and code, and shared by all runs."""
+"""Makes the warm-started tiny policy, once per combination of corpus, settings and code. All runs share it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from memupdate.run.keys import content_key, file_digest, source_digest
 logger = logging.getLogger(__name__)
 
 CONFIG = "warm_start"
-# One thread each, on any machine: faster than one process with two threads, and the policy that comes out does not
+# Each process has one thread. This is faster than one process with two threads, and the resulting policy does not
 # depend on the number of cores.
 PROCESSES = 2
-# Without malloc's settings every step gives its memory back to the system and pays a sixth of its time for fresh pages.
+# Without the malloc settings, every step returns its memory to the system and spends a sixth of its time on new pages.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -36,20 +36,20 @@ ENVIRONMENT = {
 
 
 def prepare_policy(job: Job, data_dir: Path) -> Path:
-    """Makes and warm-starts the tiny policy, unless an earlier run did so with the same corpus, settings and code.
+    """Makes and warm-starts the tiny policy, unless an earlier run has done so with the same corpus, settings and code.
 
     Returns:
         The model's folder.
 
     Raises:
-        FieldError: a setting of the policy that is not allowed.
-        StageError: the training failed; the message holds the end of its log.
+        FieldError: a setting of the policy is not allowed.
+        StageError: the training failed. The message contains the end of its log.
     """
     settings = job.policy
     target = job.shared / f"policy-{policy_key(data_dir, settings)}"
     if (target / "model" / "config.json").is_file():
         return target / "model"
-    # Not files.new_directory: if the training fails, its log has to stay where the message says it is.
+    # files.new_directory would remove the folder after a failure, but the error message points to the log in it.
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     logger.info("making the tiny policy and its demonstrations")
@@ -65,11 +65,11 @@ def prepare_policy(job: Job, data_dir: Path) -> Path:
 
 
 def policy_key(data_dir: Path, settings: PolicySettings, config: Path = CONFIGS / f"{CONFIG}.yaml") -> str:
-    """Names what a warm-started policy is made from.
+    """Returns the content key of a warm-started policy's inputs.
 
     Args:
-        data_dir: the preprocessed corpus, whose name says its content.
-        settings: of the policy.
+        data_dir: the folder of the preprocessed corpus, whose name contains its content key.
+        settings: the settings of the policy.
         config: the trainer's config file.
     """
     made_by = {"code": source_digest("policy", "memory", "tools"), CONFIG: file_digest(config)}
@@ -83,8 +83,8 @@ def warm_start(folder: Path, settings: PolicySettings) -> Path:
         The trained model's folder.
 
     Raises:
-        FieldError: the processes cannot share a batch.
-        StageError: the training failed; the message holds the end of its log.
+        FieldError: the batch size is not a multiple of the number of processes.
+        StageError: the training failed. The message contains the end of its log.
     """
     if settings.batch_size % PROCESSES:
         raise FieldError("policy.batch_size", settings.batch_size, f"a multiple of {PROCESSES}, the processes")
@@ -114,5 +114,5 @@ def warm_start(folder: Path, settings: PolicySettings) -> Path:
 
 
 def rows_of(folder: Path) -> int:
-    """Returns the number of demonstrations in a policy's folder."""
+    """Returns the number of rows in ``demonstrations.parquet`` in a policy's folder."""
     return int(pq.read_metadata(folder / "demonstrations.parquet").num_rows)

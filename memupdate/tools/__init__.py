@@ -1,7 +1,7 @@
-"""The memory tools: one file for each, and the table that names them.
+"""The memory tools, one file each, and the table of their names.
 
-The classes that verl loads (``SearchMemoryTool`` for ``search_memory``) are made on first use; everything else works
-without verl. A tool of another package has such a class here too.
+The classes that verl loads (``SearchMemoryTool`` for ``search_memory``) are created on first use; the rest works
+without verl. This package also has such a class for each tool that another package adds to the table.
 """
 
 from __future__ import annotations

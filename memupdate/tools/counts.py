@@ -17,20 +17,21 @@ def _zeros() -> dict[str, int]:
 
 @dataclass(slots=True)
 class TrajectoryCounts:
-    """Counts of one trajectory.
+    """Counts of turns, memories and tool calls of one trajectory.
 
     Every tool call that the policy wrote is counted exactly once: in ``calls`` under its tool, in ``malformed_calls``,
     in ``unknown_calls``, or in ``ignored_calls``.
 
     Attributes:
-        turns: assistant turns.
-        memory_count_before: memories in the bank at the start.
-        memory_count_after: memories in the bank at the end.
-        malformed_calls: calls that could not be read (broken JSON, no name, arguments that are no object, not closed).
-        unknown_calls: calls of a tool that does not exist.
-        ignored_calls: calls beyond the limit of one turn.
-        calls: number of calls of each tool of the table.
-        errors: how many of these calls were answered with an error, for each tool.
+        turns: number of assistant turns.
+        memory_count_before: number of memories in the bank at the start.
+        memory_count_after: number of memories in the bank at the end.
+        malformed_calls: number of calls that could not be parsed (invalid JSON, no name, arguments that are not an
+            object, no closing tag).
+        unknown_calls: number of calls of tools that do not exist.
+        ignored_calls: number of calls beyond the limit per turn.
+        calls: number of calls of each tool in the table.
+        errors: for each tool, the number of its calls that were answered with an error.
     """
 
     turns: int = 0
@@ -43,7 +44,7 @@ class TrajectoryCounts:
     errors: dict[str, int] = field(default_factory=_zeros)
 
     def to_fields(self) -> dict[str, float]:
-        """Returns the numbers, ``calls_{tool}`` and ``errors_{tool}``: the same keys for every trajectory."""
+        """Returns the scalar counts, ``calls_{tool}`` and ``errors_{tool}``. Every trajectory has the same keys."""
         fields = {name: float(getattr(self, name)) for name in _NUMBERS}
         fields |= {f"calls_{tool}": float(count) for tool, count in self.calls.items()}
         fields |= {f"errors_{tool}": float(count) for tool, count in self.errors.items()}
@@ -51,5 +52,5 @@ class TrajectoryCounts:
 
 
 def counts_in(fields: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the part of ``fields`` that ``to_fields`` wrote. A missing count is 0."""
+    """Returns the counts among ``fields``, under the keys of ``to_fields``. A missing count is 0."""
     return {name: float(fields.get(name, 0.0)) for name in TrajectoryCounts().to_fields()}

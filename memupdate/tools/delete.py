@@ -19,9 +19,9 @@ class DeleteMemory(Tool):
     )
 
     def operation(self, given: dict[str, JSON], context: CallContext) -> Operation:
-        """Returns the deletion that was asked for."""
+        """Returns the requested delete operation."""
         return Operation("delete", given, context.key)
 
     def reply(self, operation: Operation, outcome: Outcome) -> str:
-        """Returns the id of the memory that is gone."""
+        """Returns a text with the id of the deleted memory."""
         return f"Deleted [{outcome.memory['id']}]."

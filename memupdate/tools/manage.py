@@ -10,7 +10,7 @@ from memupdate.tools.tool import CallContext, Tool
 
 
 class ManageMemory(Tool):
-    """Creates a memory, or updates one."""
+    """Creates or updates a memory."""
 
     name = "manage_memory"
     description = "Create a new memory, or replace the content of an existing one."
@@ -33,10 +33,10 @@ class ManageMemory(Tool):
     )
 
     def operation(self, given: dict[str, JSON], context: CallContext) -> Operation:
-        """Returns the edit that was asked for.
+        """Returns the requested create or update operation.
 
         Raises:
-            FieldError: an update without ``memory_id``, or a create with one.
+            FieldError: an update has no ``memory_id``, or a create has one.
         """
         kind = str(given.pop("operation"))
         if kind == "update" and "memory_id" not in given:
@@ -46,6 +46,6 @@ class ManageMemory(Tool):
         return Operation(kind, given, context.key)
 
     def reply(self, operation: Operation, outcome: Outcome) -> str:
-        """Returns what was done, and the memory's id."""
+        """Returns a text with the action and the memory's id."""
         done = {"create": "Created", "update": "Updated"}[operation.kind]
         return f"{done} [{outcome.memory['id']}]."

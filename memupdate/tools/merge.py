@@ -33,9 +33,9 @@ class MergeMemory(Tool):
     )
 
     def operation(self, given: dict[str, JSON], context: CallContext) -> Operation:
-        """Returns the merge that was asked for."""
+        """Returns the requested merge operation."""
         return Operation("merge", given, context.key)
 
     def reply(self, operation: Operation, outcome: Outcome) -> str:
-        """Returns the id of the new memory."""
+        """Returns a text with the id of the new memory."""
         return f"Merged into [{outcome.memory['id']}]."

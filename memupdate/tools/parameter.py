@@ -1,4 +1,4 @@
-"""One parameter of a tool: what the model reads of it, and which values it takes."""
+"""One parameter of a tool: its schema for the model, and the check of its values."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Parameter:
     """One parameter of a tool.
 
     Attributes:
-        name: what a call names it.
+        name: the parameter's name in a call.
         kind: ``string``, ``integer``, ``number``, ``object`` or ``strings`` (a list of strings).
-        description: what the model reads about it.
-        required: whether every call must give it.
-        choices: the values that a string may have; empty allows any.
-        least: the smallest number, or the fewest strings; None for no limit.
-        most: the largest number, or the most strings; None for no limit.
+        description: the description that the model reads.
+        required: whether every call must give the parameter.
+        choices: the allowed strings; empty if any string is allowed.
+        least: the smallest allowed number, or the smallest number of strings; None for no limit.
+        most: the largest allowed number, or the largest number of strings; None for no limit.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Parameter:
 
     @property
     def allowed(self) -> str:
-        """The values that are allowed, in words."""
+        """The allowed values, in words."""
         if self.choices:
             return ", ".join(self.choices)
         limits = ""
@@ -49,7 +49,7 @@ class Parameter:
 
     @property
     def schema(self) -> dict[str, JSON]:
-        """The parameter as JSON Schema. Limits of numbers are not in it: the description tells the model of them."""
+        """The parameter as JSON Schema. It omits numeric limits; the description states them."""
         schema: dict[str, JSON] = {"type": "array" if self.kind == "strings" else self.kind}
         if self.kind == "strings":
             schema["items"] = {"type": "string"}
@@ -58,7 +58,7 @@ class Parameter:
         return {**schema, "description": self.description}
 
     def accepts(self, value: object) -> bool:
-        """Whether ``value`` has the right kind and is within the limits."""
+        """Returns whether ``value`` has the right kind and is within the limits."""
         match self.kind:
             case "string":
                 return isinstance(value, str) and (not self.choices or value in self.choices)
@@ -80,5 +80,5 @@ class Parameter:
 
 
 def memory_type(description: str) -> Parameter:
-    """Returns the optional parameter that names a type of memory."""
+    """Returns the optional parameter ``memory_type``."""
     return Parameter("memory_type", "string", description, choices=tuple(MEMORY_TYPES))

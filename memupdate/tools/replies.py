@@ -1,4 +1,4 @@
-"""Parts of the texts with which tools reply."""
+"""Building blocks of the tools' reply texts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ NO_MEMORIES = "No memories found."
 
 
 def error_text(error: MemupdateError | str) -> str:
-    """Returns what the model reads of an error."""
+    """Returns the text of an error as the model reads it."""
     return f"Error: {error}"
 
 
 def one_line(text: str) -> str:
-    """Returns ``text`` with every run of white space as one space, so that a memory takes one line of a reply."""
+    """Replaces each run of white space by one space, so that a memory takes one line of a reply."""
     return " ".join(text.split())

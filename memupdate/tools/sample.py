@@ -10,7 +10,7 @@ from memupdate.tools.tool import CallContext, Tool
 
 
 class SampleMemory(Tool):
-    """Shows some memories of the bank without a query: ``[m12] text``."""
+    """Shows a few memories of the bank without a query, as ``[m12] text``."""
 
     name = "sample_memory"
     description = "Look at a few memories of the bank without a query. Returns id and text of each."
@@ -26,9 +26,9 @@ class SampleMemory(Tool):
     )
 
     def operation(self, given: dict[str, JSON], context: CallContext) -> Operation:
-        """Returns the sampling that was asked for, with the call's own seed."""
+        """Returns the requested sample operation with the call's seed."""
         return Operation("sample", {**given, "seed": context.seed})
 
     def reply(self, operation: Operation, outcome: Outcome) -> str:
-        """Returns a line for each memory."""
+        """Returns one line per memory."""
         return "\n".join(f"[{shown['id']}] {one_line(shown['text'])}" for shown in outcome.memories) or NO_MEMORIES

@@ -1,6 +1,6 @@
-"""What is shown of the tools: OpenAI function schemas, and verl's tool file with the class of each tool.
+"""The tools' OpenAI function schemas, and verl's tool file, which adds the class of each tool.
 
-Both are derived from the table. This command writes verl's tool file::
+Both are generated from the table of tools. This command writes verl's tool file::
 
     python -m memupdate.tools.schemas configs/tool_config/memory_tools.yaml
 """
@@ -25,7 +25,7 @@ _HEADER = """\
 
 
 def parameters_schema(name: str) -> dict[str, JSON]:
-    """Returns a tool's parameters as the JSON Schema of an object.
+    """Returns the JSON Schema of a tool's parameters.
 
     Raises:
         FieldError: there is no such tool.
@@ -37,7 +37,7 @@ def parameters_schema(name: str) -> dict[str, JSON]:
 
 
 def function_schema(name: str) -> dict[str, JSON]:
-    """Returns a tool's name, its description, and the schema of its parameters.
+    """Returns a tool's name, description and parameter schema.
 
     Raises:
         FieldError: there is no such tool.
@@ -46,12 +46,12 @@ def function_schema(name: str) -> dict[str, JSON]:
 
 
 def tool_schemas() -> list[dict[str, JSON]]:
-    """Returns the OpenAI function schema of every tool, in the order of the table."""
+    """Returns the OpenAI function schemas of all tools, in the order of the table."""
     return [{"type": "function", "function": function_schema(name)} for name in tool_names()]
 
 
 def tool_file() -> str:
-    """Returns verl's tool file as YAML, with every tool of the table."""
+    """Returns verl's tool file as YAML, with all tools of the table."""
     import yaml
 
     tools = [
@@ -67,7 +67,7 @@ def tool_file() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes verl's tool file. Returns the exit code: 2 if the file cannot be written."""
+    """Writes verl's tool file and returns the exit code, which is 2 if the file cannot be written."""
     parser = argparse.ArgumentParser(prog="python -m memupdate.tools.schemas", description="Write verl's tool file.")
     parser.add_argument("file", type=Path, help="the YAML file to write")
     options = parser.parse_args(arguments)

@@ -10,7 +10,7 @@ from memupdate.tools.tool import CallContext, Tool
 
 
 class SearchMemory(Tool):
-    """Finds memories by meaning: ``[m12] 0.83 text``, best first."""
+    """Finds memories by meaning and shows them as ``[m12] 0.83 text``, best first."""
 
     name = "search_memory"
     description = "Find the memories closest in meaning to a query. Returns id, score and text of each, best first."
@@ -22,10 +22,10 @@ class SearchMemory(Tool):
     )
 
     def operation(self, given: dict[str, JSON], context: CallContext) -> Operation:
-        """Returns the search that was asked for."""
+        """Returns the requested search operation."""
         return Operation("search", given)
 
     def reply(self, operation: Operation, outcome: Outcome) -> str:
-        """Returns a line for each memory."""
+        """Returns one line per memory."""
         lines = (f"[{found['id']}] {found['score']:.2f} {one_line(found['text'])}" for found in outcome.memories)
         return "\n".join(lines) or NO_MEMORIES

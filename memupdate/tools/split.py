@@ -28,9 +28,9 @@ class SplitMemory(Tool):
     )
 
     def operation(self, given: dict[str, JSON], context: CallContext) -> Operation:
-        """Returns the split that was asked for."""
+        """Returns the requested split operation."""
         return Operation("split", given, context.key)
 
     def reply(self, operation: Operation, outcome: Outcome) -> str:
-        """Returns the ids of the parts."""
+        """Returns a text with the ids of the parts."""
         return "Split into " + " ".join(f"[{part['id']}]" for part in outcome.memories) + "."

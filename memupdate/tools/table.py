@@ -1,4 +1,4 @@
-"""The table of tools: what a model may call, by name."""
+"""The table of the tools that a model may call."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ TOOLS: Table[type[Tool]] = Table(
 
 @functools.cache
 def tool_names() -> tuple[str, ...]:
-    """Returns the names of the table. They are read once: to look for installed packages takes many milliseconds."""
+    """Returns the names in the table. They are cached, because a search of installed packages takes milliseconds."""
     return tuple(TOOLS)
 
 
 @functools.cache
 def load_tool(name: str) -> Tool:
-    """Returns the tool of this name, which is made once.
+    """Returns the tool of this name. Each tool is created once.
 
     Raises:
-        FieldError: the table has no such tool, or what it names is not a tool of this name.
+        FieldError: the table has no such tool, or the entry's object is not a ``Tool`` class of this name.
         ImportError: the tool needs a package that is not installed.
     """
     if name not in tool_names():
@@ -45,5 +45,5 @@ def load_tool(name: str) -> Tool:
 
 
 def verl_class_name(name: str) -> str:
-    """Returns the name of a tool's class for verl, ``SearchMemoryTool`` for ``search_memory``."""
+    """Returns the name of a tool's class for verl, such as ``SearchMemoryTool`` for ``search_memory``."""
     return "".join(word.capitalize() for word in name.split("_")) + "Tool"

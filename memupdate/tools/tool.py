@@ -1,7 +1,7 @@
-"""What a tool is: parameters that the model reads, the operation that a call asks for, and the text of the reply.
+"""The base class of tools: parameters for the model, the operation of a call, and the reply text.
 
-A tool is one class in one file. It knows no framework. verl's class, the tool file, and the tools of MCP and LangGraph
-are derived from it.
+A tool is one class in one file, independent of any framework. The class for verl, verl's tool file, and the tools of
+MCP and LangGraph are derived from it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from memupdate.tools.parameter import Parameter
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """What a call knows besides its arguments.
+    """The context of a call in addition to its arguments.
 
     Attributes:
-        namespace: the bank that the call is about.
-        number: the call's place in the trajectory, from 0; None if calls are not counted.
+        namespace: the namespace of the bank.
+        number: the call's index in the trajectory, from 0; None if calls are not counted.
     """
 
     namespace: str
@@ -31,12 +31,12 @@ class CallContext:
 
     @property
     def key(self) -> str:
-        """The call's idempotency key: a call that is delivered twice edits once. Empty without a number."""
+        """The call's idempotency key: a call that is delivered twice is applied once. Empty if there is no number."""
         return "" if self.number is None else f"{self.namespace}#{self.number}"
 
     @property
     def seed(self) -> int:
-        """The seed of the call's random choices. It depends on the namespace and the number alone."""
+        """The seed of the call's random choices, a hash of the namespace and the number."""
         named = f"{self.namespace}#{self.number or 0}".encode()
         return int.from_bytes(hashlib.blake2b(named, digest_size=4).digest(), "little")
 
@@ -45,9 +45,9 @@ class Tool(ABC):
     """One tool that a model may call.
 
     Attributes:
-        name: what the model calls it; also its name in the table ``TOOLS``.
-        description: what the model reads about it.
-        parameters: its parameters, in the order in which the model reads them.
+        name: the tool's name, for the model and in the table ``TOOLS``.
+        description: the description that the model reads.
+        parameters: the tool's parameters, in the order in which the model reads them.
     """
 
     name: ClassVar[str]
@@ -55,13 +55,13 @@ class Tool(ABC):
     parameters: ClassVar[tuple[Parameter, ...]]
 
     def parse(self, arguments: object, context: CallContext) -> Operation:
-        """Returns the operation that a call asks for.
+        """Checks a call's arguments and returns its operation.
 
         An optional parameter that is null counts as not given.
 
         Args:
-            arguments: what the model gave, as parsed JSON.
-            context: which call of which bank it is.
+            arguments: the model's arguments, as parsed JSON.
+            context: the call's bank and number.
 
         Raises:
             FieldError: a parameter is missing, unknown, or has a value that is not allowed.
@@ -73,20 +73,20 @@ class Tool(ABC):
         """Returns the operation for these arguments.
 
         Args:
-            given: the arguments that were given. Each is known and allowed, and none that is required is missing.
-            context: which call of which bank it is.
+            given: the arguments, already checked one by one. All required ones are present.
+            context: the call's bank and number.
 
         Raises:
-            FieldError: the arguments do not go together.
+            FieldError: the arguments are inconsistent with each other.
         """
 
     @abstractmethod
     def reply(self, operation: Operation, outcome: Outcome) -> str:
-        """Returns the text that the model reads after a call that worked.
+        """Returns the text that the model reads after a successful call.
 
         Args:
-            operation: what ``operation`` returned.
-            outcome: what the bank answered; it is no error.
+            operation: the operation of the call.
+            outcome: the bank's outcome, which is not a refusal.
         """
 
     def _checked(self, arguments: object) -> dict[str, JSON]:

@@ -1,7 +1,7 @@
-"""The tools as verl loads them: one class for each tool of the table, which asks the broker.
+"""The tools as verl loads them: one class per tool of the table. Their calls go to the broker.
 
-verl makes one object of a class per worker and calls create, execute and release for every single call. So nothing of a
-trajectory is kept here: its bank is in the broker, under the namespace in ``create_kwargs``.
+verl makes one object of each class per worker, and calls create, execute and release for every tool call. So these
+objects hold no state of a trajectory. Its bank is in the broker, under the namespace in ``create_kwargs``.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from memupdate.tools.tool import CallContext
 
 Method = TypeVar("Method", bound=Callable[..., object])
 
-# verl's decorator, which has no types of its own.
+# verl's decorator, with a type: verl gives it none.
 _traced: Callable[[Method], Method] = rollout_trace_op
 
 
 class MemoryTool(BaseTool):
-    """One tool for verl; a subclass says which.
+    """One tool for verl. Subclasses set ``tool_name``.
 
     Args:
         config: the tool's ``config`` in the tool file.
-        tool_schema: what the model is shown. It may leave optional parameters out, but not add any.
+        tool_schema: the schema that the model sees. It may omit optional parameters but not add any.
 
     Raises:
-        FieldError: the schema is of another tool, shows a parameter that the tool does not have, or does not require
-            one that every call must give.
+        FieldError: the schema is that of another tool, has a parameter that the tool does not have, or does not
+            require a parameter that the tool requires.
     """
 
     tool_name: ClassVar[str]
@@ -62,14 +62,15 @@ class MemoryTool(BaseTool):
         """Prepares one call.
 
         Args:
-            instance_id: a name for the call; None makes one.
-            kwargs: ``create_kwargs`` holds ``namespace`` and, optionally, ``broker_name`` and ``call_number``.
+            instance_id: the call's id; None to generate one.
+            kwargs: ``create_kwargs``, a mapping with ``namespace`` and, optionally, ``broker_name`` and
+                ``call_number``.
 
         Returns:
-            The call's name, and an empty response.
+            The call's id, and an empty response.
 
         Raises:
-            FieldError: no namespace was given.
+            FieldError: there is no namespace.
         """
         given = kwargs.get("create_kwargs") or {}
         namespace = given.get("namespace")
@@ -86,9 +87,19 @@ class MemoryTool(BaseTool):
     ) -> tuple[ToolResponse, float, dict[str, Any]]:
         """Runs the call.
 
+        Args:
+            instance_id: the id that ``create`` returned.
+            parameters: the model's arguments.
+            kwargs: ignored.
+
         Returns:
-            The text for the model, no reward of its own (0.0), and ``{"error": bool}``: whether the text is an error.
-            An error that the model can correct is text. A broker that is gone, or a namespace that is not open, raises.
+            The text for the model, a tool reward of 0.0, and ``{"error": bool}``, whether the text is an error. An
+            error that the model can correct is returned as text.
+
+        Raises:
+            BrokerNotFoundError: no broker of this name answers.
+            BrokerDeadlineError: a shard of the broker does not answer in time.
+            UnknownNamespaceError: the namespace is not open.
         """
         context, broker_name = self._calls[instance_id]
         try:
@@ -103,13 +114,13 @@ class MemoryTool(BaseTool):
         return ToolResponse(text=self._tool.reply(operation, outcome)), 0.0, {"error": False}
 
     async def release(self, instance_id: str, **kwargs: Any) -> None:
-        """Forgets the call. The trajectory's bank stays in the broker."""
+        """Forgets the call. The trajectory's bank stays open in the broker."""
         self._calls.pop(instance_id, None)
 
 
 @functools.cache
 def verl_class(name: str) -> type[MemoryTool]:
-    """Returns verl's class of a tool of the table, importable as ``memupdate.tools.{verl_class_name(name)}``.
+    """Returns the class for verl of a tool in the table, importable as ``memupdate.tools.{verl_class_name(name)}``.
 
     Raises:
         FieldError: there is no such tool.

@@ -1,4 +1,4 @@
-"""Several operations in one call."""
+"""Checks of several operations in one call."""
 
 from __future__ import annotations
 

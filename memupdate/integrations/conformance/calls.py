@@ -1,4 +1,4 @@
-"""Calls a store's synchronous or asynchronous methods in one way."""
+"""One interface to the synchronous and the asynchronous methods of a store."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Answer = TypeVar("Answer")
 
 
 class NotOffered(Exception):
-    """The store does not offer what a check is about, and LangGraph does not require it."""
+    """The store does not offer the checked feature, and LangGraph does not require it."""
 
 
 class Calls:
-    """Calls a store through its synchronous or its asynchronous methods. The synchronous ones run in worker threads.
+    """Calls a store through its synchronous or asynchronous methods. Synchronous methods run in worker threads.
 
     Args:
         store: the store.
@@ -33,7 +33,7 @@ class Calls:
         self.face = face
 
     async def require_face(self) -> None:
-        """Raises NotOffered if the store says that it does not have this face."""
+        """Raises NotOffered if the store does not implement the methods of this face."""
         try:
             await self.batch([])
         except NotImplementedError as error:
@@ -69,18 +69,18 @@ class Calls:
         return await self._call(self.store.list_namespaces, self.store.alist_namespaces, **options)
 
     async def keys(self, prefix: Namespace, **options: Any) -> list[str]:
-        """Returns the keys that a search finds, sorted. Without ``limit``, at most 1,000."""
+        """Returns the sorted keys that a search finds. The default ``limit`` is 1,000."""
         return sorted(item.key for item in await self.search(prefix, **{"limit": 1000, **options}))
 
     async def ranked(self, prefix: Namespace, query: str, **options: Any) -> list[SearchItem]:
-        """Returns what a natural-language query finds. Raises NotOffered if the store gives no scores."""
+        """Returns the results of a natural-language query. Raises NotOffered if the store gives no scores."""
         found = await self.search(prefix, query=query, **options)
         if found and all(item.score is None for item in found):
             raise NotOffered("no natural-language search")
         return found
 
     async def sweep(self) -> None:
-        """Deletes the expired items, if the store has a method ``sweep_ttl`` for that."""
+        """Deletes the expired items if the store has a method ``sweep_ttl``."""
         sweep = getattr(self.store, "sweep_ttl", None)
         if sweep is None:
             return

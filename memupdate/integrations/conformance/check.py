@@ -1,4 +1,4 @@
-"""A check of a store: its name, what promises it, and how it is run."""
+"""Checks of a store: their definition, their registration, and how one is run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _DEADLINE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One promise.
+    """A check of one documented promise.
 
     Attributes:
-        area: the group that it is shown in.
+        area: the check's group in a report.
         name: what must hold, in words joined by underscores.
-        promise: where LangGraph documents it, and what is said there.
-        body: raises AssertionError where it does not hold.
+        promise: the place in LangGraph's documentation, and a quotation from it.
+        body: the coroutine function of the check. It raises AssertionError if the promise does not hold.
     """
 
     area: str
@@ -41,7 +41,7 @@ CHECKS: list[Check] = []
 
 
 def check(area: str, promise: str) -> Callable[[Body], Body]:
-    """Registers a coroutine function as a check under its own name."""
+    """Returns a decorator that registers a coroutine function as a check under the function's name."""
 
     def register(body: Body) -> Body:
         CHECKS.append(Check(area, body.__name__, promise, body))
@@ -55,14 +55,15 @@ def run_check(one: Check, face: str, factory: Factory) -> None:
 
     Args:
         one: the check.
-        face: one of ``FACES``: through the store's synchronous or its asynchronous methods.
-        factory: returns an empty store, or a context manager (synchronous or not) that gives one. For the checks of
-            natural-language queries the store needs ``index={"fields": ["text"], …}``.
+        face: one of ``FACES``: ``sync`` or ``async`` methods of the store.
+        factory: returns an empty store, or a synchronous or asynchronous context manager that gives one. The checks of
+            natural-language queries need a store with ``index={"fields": ["text"], …}``.
 
     Raises:
         AssertionError: the promise does not hold.
-        NotOffered: the store does not offer what the check is about.
-        TimeoutError: it took longer than a minute.
+        NotOffered: the store does not offer the checked feature.
+        TimeoutError: the check took longer than a minute.
+        TypeError: the factory returned neither a store nor a context manager.
     """
 
     async def run() -> None:

@@ -1,4 +1,4 @@
-"""Many callers at once: threads through the synchronous face, tasks through the asynchronous one."""
+"""Checks with many concurrent callers: threads for the synchronous face, tasks for the asynchronous one."""
 
 from __future__ import annotations
 

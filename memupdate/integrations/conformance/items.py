@@ -1,4 +1,4 @@
-"""One item: put, get, overwrite, delete, and what keys and values may be."""
+"""Checks of one item: put, get, overwrite, delete, and allowed keys and values."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from memupdate.integrations.conformance.check import check
 IDENTITY = "PutOp.key: 'Together with the namespace, it forms a complete path to the item.'"
 VALUE = "PutOp.value: 'a mapping with string keys and JSON-serializable values'"
 
-# What is special in SQL's LIKE, in GLOB, in regular expressions, in JSON paths or in quoting.
+# Characters with a special meaning in SQL's LIKE, in GLOB, in regular expressions, in JSON paths or in quoting.
 SPECIAL = (
     *("%", "_", "*", "?", "[", "]", "[a]", "\\", "'", '"', "a%", "a_", "a*", "a?", "a\\"),
     *("$.a", "(a)", "a|b", "^a$"),
 )
-# Composed and decomposed é, an emoji of several code points, right-to-left, a combining script, a wide sign.
+# Composed and decomposed é, an emoji of several code points, right-to-left scripts, a combining script, wide
+# characters, and letters with unusual case mappings.
 FOREIGN = ("caf\u00e9", "cafe\u0301", "👩‍🚀", "👩", "שלום", "سلام", "हिन्दी", "漢字", "İ", "ß", "SS")
 
 
@@ -65,7 +66,7 @@ async def a_delete_removes_one_item_only(store: Calls) -> None:
     await store.put(("n", "m"), "k", {"is": "below"})
     await store.delete(("n",), "k")
     assert await store.get(("n",), "k") is None
-    assert await store.keys(("n",)) == ["K", "k", "k2"]  # this k is the one below
+    assert await store.keys(("n",)) == ["K", "k", "k2"]  # this "k" is the item in the namespace below
     assert await store.get(("n", "m"), "k") is not None
 
 

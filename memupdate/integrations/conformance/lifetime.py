@@ -1,4 +1,4 @@
-"""Time to live. LangGraph counts it in minutes; some stores keep time in whole seconds."""
+"""Checks of the time to live. LangGraph counts it in minutes; some stores keep time in whole seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TWO_SECONDS = 2.0 / 60.0
 
 
 async def _expires(store: Calls, key: str) -> bool:
-    """Whether sweeps remove the item before the deadline; it is looked at without refreshing it."""
+    """Returns whether sweeps remove the item before the deadline. The item is read without refreshing it."""
     deadline = time.monotonic() + _DEADLINE_S
     while time.monotonic() < deadline:
         await store.sweep()

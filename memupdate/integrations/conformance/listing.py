@@ -1,4 +1,4 @@
-"""``list_namespaces``."""
+"""Checks of ``list_namespaces``."""
 
 from __future__ import annotations
 

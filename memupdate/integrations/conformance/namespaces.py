@@ -1,4 +1,4 @@
-"""Which namespaces a search visits, and which ones there may be."""
+"""Checks of namespaces: which ones a search visits, and which ones are allowed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ READS = "GetOp: 'Operation to retrieve'; SearchOp: 'to search'; only PutOp is 't
 
 
 async def fill(store: Calls, namespaces: Sequence[Namespace]) -> None:
-    """One item in each."""
+    """Puts one item into each namespace."""
     for namespace in namespaces:
         await store.put(namespace, "k", {"in": list(namespace)})
 
 
 async def found(store: Calls, prefix: Namespace) -> set[Namespace]:
-    """Namespaces of what a search finds; each item must be the one that was put there."""
+    """Returns the namespaces of the items that a search finds. Each item must be the one that ``fill`` put there."""
     items = await store.search(prefix, limit=1000)
     assert all(item.value == {"in": list(item.namespace)} for item in items)
     assert len({item.namespace for item in items}) == len(items)
@@ -138,7 +138,7 @@ async def a_put_refuses_invalid_namespaces(store: Calls) -> None:
 )
 async def a_period_in_a_direct_operation_reaches_no_other_namespace(store: Calls) -> None:
     await store.put(("foo", "bar"), "k", {"is": 1})
-    with contextlib.suppress(InvalidNamespaceError):  # refusing is fine too
+    with contextlib.suppress(InvalidNamespaceError):  # a refusal is allowed too
         assert await store.batch([GetOp(("foo.bar",), "k")]) == [None]
     with contextlib.suppress(InvalidNamespaceError):
         assert await store.batch([SearchOp(("foo.bar",))]) == [[]]

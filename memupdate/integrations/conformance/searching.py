@@ -1,4 +1,4 @@
-"""Filters, pages and natural-language queries."""
+"""Checks of filters, pages and natural-language queries."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def an_unknown_operator_is_an_error(store: Calls) -> None:
     await _fill(store, {"a": {"score": 5}})
     try:
         await store.search(("n",), filter={"score": {"$regex": "5"}})
-    except Exception:  # noqa: BLE001  which one is not documented
+    except Exception:  # noqa: BLE001  the type of the error is not documented
         return
     raise AssertionError("$regex was taken")
 

@@ -1,4 +1,4 @@
-"""The one test function of the suite; the plugin ``store_conformance`` gives it every check, face and store."""
+"""The only test function of the suite. The plugin ``store_conformance`` parametrizes it by check, face and store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memupdate.integrations.conformance.check import Check, NotOffered, run_chec
 
 
 def test_store_conforms(check: Check, face: str, store_factory: Callable[[], Any]) -> None:
-    """What LangGraph promises holds for this store."""
+    """Checks that one of LangGraph's promises holds for this store."""
     try:
         run_check(check, face, store_factory)
     except NotOffered as reason:

@@ -1,1 +1,1 @@
-"""Rollout servers for a CPU: SGLang, and a small torch server that gives every request its own seed."""
+"""Rollout servers for a CPU: SGLang, and a small torch server that samples each request with its own seed."""

@@ -1,11 +1,11 @@
-"""How the torch rollout server generates: requests, the numbers that decide their tokens, and the loop over a batch.
+"""Generation of the torch rollout server: requests, seeded sampling, and the decoding loop of a batch.
 
-A request with a seed gives the same tokens in any batch, for two reasons. Logits are computed in float64 by default, so
-the rounding that depends on the batch's shape (1e-16) cannot decide a token. And a token is drawn by inverting the CDF
-at a uniform number that depends on (seed, position) alone.
+A token is drawn in float64 by inverting the CDF at a uniform number that depends only on (seed, position). So a request
+with a seed gives the same tokens in any batch, up to the rounding of the logits, which depends on the batch's shape. In
+a float64 model that rounding (1e-16) practically never changes a token.
 
-:class:`ServedModel` is what the loop asks of a model. Causal LMs of Hugging Face are served as they are. Another model
-type says how it is served with :func:`register_served_model`.
+:class:`ServedModel` is the interface of a model. Any causal LM of Hugging Face works without further code. Other model
+types register an implementation with :func:`register_served_model`.
 
 Shapes: B requests, R of them that still run, V vocabulary.
 """
@@ -21,21 +21,21 @@ import torch
 
 from memupdate.inverse_cdf import inverse_cdf
 
-# Takes temperatures (R,), where 0 is greedy decoding. Returns logits (R, V), which are not yet divided by them.
+# Takes temperatures (R,), where 0 means greedy decoding. Returns logits (R, V), not yet divided by the temperatures.
 Policy = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One generation: the ids so far, how to sample, and when to stop.
+    """One generation request: the prompt, the sampling parameters and the stop conditions.
 
     Attributes:
-        prompt_ids: the ids so far.
+        prompt_ids: the ids to continue.
         max_new_tokens: the largest number of ids to generate.
-        temperature: 0 is greedy decoding.
-        seed: of the tokens.
-        stop_ids: ids that end the request. The one that ends it is its last token.
-        logit_bias: numbers that are added to the logits of ids, before the division by the temperature.
+        temperature: the sampling temperature; 0 for greedy decoding.
+        seed: the sampling seed.
+        stop_ids: the ids that end the request. The id that ends it is included in the output.
+        logit_bias: by id, a number that is added to the logit before the division by the temperature.
     """
 
     prompt_ids: list[int]
@@ -48,12 +48,12 @@ class Request:
 
 @dataclass
 class Generated:
-    """What one request generated.
+    """The output of one request.
 
     Attributes:
-        token_ids: its tokens.
-        log_probs: their log-probs at the request's temperature; at temperature 1 if that is 0.
-        stop_reason: ``completed`` if a stop id was drawn, else ``length``.
+        token_ids: the generated ids.
+        log_probs: their log-probs at the request's temperature, or at temperature 1 for greedy decoding.
+        stop_reason: ``completed`` if a stop id was generated, else ``length``.
     """
 
     token_ids: list[int]
@@ -62,24 +62,24 @@ class Generated:
 
 
 class Decoding(Protocol):
-    """A batch that is being generated, with its caches."""
+    """The state of a batch during generation, including its caches."""
 
     def start(self) -> Policy:
-        """Reads the prompts and returns the policy of what follows each, in their order."""
+        """Reads the prompts and returns the policy for the next tokens, in the order of the prompts."""
         ...
 
     def step(self, rows: Sequence[int], token_ids: Sequence[int]) -> Policy:
-        """Reads one more id of each request that still runs, and returns the policy of what follows.
+        """Reads the last id of each running request and returns the policy for the next tokens.
 
         Args:
-            rows: the indices of these requests, ascending.
-            token_ids: their ids.
+            rows: the indices of the running requests, ascending.
+            token_ids: the last ids of these requests.
         """
         ...
 
 
 class ServedModel(Protocol):
-    """What the loop asks of a model.
+    """The interface between the decoding loop and a model.
 
     Attributes:
         end_ids: ids that end any request.
@@ -88,20 +88,20 @@ class ServedModel(Protocol):
     end_ids: frozenset[int]
 
     def check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> None:
-        """Refuses ids that the model cannot continue, before they are in a batch with others.
+        """Checks that the model can continue a prompt. It is called before the prompt joins a batch.
 
         Raises:
-            FieldError: what is wrong with the ids.
+            FieldError: the model cannot continue the prompt.
         """
         ...
 
     def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> Decoding:
-        """Starts a batch, of which no request generates more than ``max_new_tokens``."""
+        """Starts a batch in which each request generates at most ``max_new_tokens`` ids."""
         ...
 
 
 class CausalModel:
-    """A causal LM of Hugging Face: left-padded prompts, one key-value cache."""
+    """A causal LM of Hugging Face, served with left-padded prompts and one key-value cache."""
 
     end_ids: frozenset[int] = frozenset()
 
@@ -109,7 +109,7 @@ class CausalModel:
         self._model = model
 
     def check(self, prompt_ids: Sequence[int], max_new_tokens: int) -> None:
-        """Accepts all ids: a causal LM can continue any."""
+        """Accepts any prompt."""
 
     def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> Decoding:
         """See :class:`ServedModel`."""
@@ -117,7 +117,7 @@ class CausalModel:
 
 
 class _CausalDecoding:
-    """A batch of a causal LM. A request that has ended is still computed until the whole batch has ended."""
+    """A batch of a causal LM. Finished requests are still computed until the whole batch is finished."""
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
         self._model = model
@@ -159,17 +159,17 @@ _SERVED: dict[str, Callable[[Any], ServedModel]] = {}
 
 
 def register_served_model(model_type: str, serve: Callable[[Any], ServedModel]) -> None:
-    """Says how a type of model is served. Models of other types are served as causal LMs.
+    """Registers how to serve a model type. Models of unregistered types are served as causal LMs.
 
     Args:
         model_type: the ``model_type`` of the model's config.
-        serve: makes a served model of a Hugging Face model.
+        serve: a function that wraps a Hugging Face model as a served model.
     """
     _SERVED[model_type] = serve
 
 
 def served_model(model: Any) -> ServedModel:
-    """Returns what the loop needs of a Hugging Face model."""
+    """Returns a Hugging Face model wrapped for the decoding loop."""
     return _SERVED.get(model.config.model_type, CausalModel)(model)
 
 
@@ -180,7 +180,7 @@ def uniform(seed: int, position: int) -> float:
 
 
 def sample_rows(logits_RV: torch.Tensor, temperatures_R: torch.Tensor, uniforms_R: torch.Tensor) -> torch.Tensor:
-    """Draws one token per row by inverse CDF; rows with temperature 0 are greedy. Returns ids (R,)."""
+    """Draws one token per row by inverting the CDF. Takes the argmax for rows with temperature 0. Returns ids (R,)."""
     greedy_R = temperatures_R == 0
     drawn_R = inverse_cdf(logits_RV.double() / temperatures_R.masked_fill(greedy_R, 1.0)[:, None], uniforms_R)
     return torch.where(greedy_R, logits_RV.argmax(-1), drawn_R)
@@ -188,14 +188,14 @@ def sample_rows(logits_RV: torch.Tensor, temperatures_R: torch.Tensor, uniforms_
 
 @torch.inference_mode()
 def generate_batch(model: ServedModel, requests: Sequence[Request]) -> list[Generated]:
-    """Generates for all requests together.
+    """Generates the outputs of all requests in one batch.
 
     Args:
         model: the model.
-        requests: the requests; each has passed the model's ``check``.
+        requests: the requests. Each must have passed the model's ``check``.
 
     Returns:
-        What each request generated, in their order.
+        The output of each request, in order.
     """
     results = [Generated([], [], "length") for _ in requests]
     decoding = model.begin([r.prompt_ids for r in requests], max(r.max_new_tokens for r in requests))
@@ -217,7 +217,7 @@ def generate_batch(model: ServedModel, requests: Sequence[Request]) -> list[Gene
 
 
 def _draw(policy: Policy, requests: Sequence[Request], done: Sequence[int]) -> list[tuple[int, float]]:
-    """Draws a token for each request, of which ``done`` are generated already. Returns tokens and log-probs."""
+    """Draws the next token of each request and returns tokens with log-probs. ``done`` counts earlier tokens."""
     temperatures_R = torch.tensor([request.temperature for request in requests], dtype=torch.float64)
     positions = [len(request.prompt_ids) + count for request, count in zip(requests, done, strict=True)]
     uniforms_R = torch.tensor(

@@ -1,4 +1,4 @@
-"""The settings of the project's rollout servers, from ``rollout.engine_kwargs.memupdate``."""
+"""The settings of the project's rollout servers in ``rollout.engine_kwargs.memupdate``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class ServerSettings:
     """Settings of a rollout server.
 
     Attributes:
-        snapshot_dir: the folder of policy snapshots; in a tmpfs they cost almost nothing.
-        max_restarts: how often Ray restarts a server that died before its callers see an error.
-        request_timeout_s: seconds after which a request or a weight load counts as a hung engine.
-        poll_s: seconds between two looks at the server's child processes.
-        threads: torch threads of the server.
+        snapshot_dir: the folder of policy snapshots. In a tmpfs, snapshots are almost free.
+        max_restarts: how often Ray restarts a dead server before its callers get an error.
+        request_timeout_s: seconds after which a request or a weight load counts as hung.
+        poll_s: seconds between two checks of the server's child processes.
+        threads: CPU threads of the server.
     """
 
     snapshot_dir: str = "/dev/shm"
@@ -34,7 +34,7 @@ class ServerSettings:
         """Reads the settings from verl's rollout config.
 
         Raises:
-            FieldError: there is no such setting.
+            FieldError: the config has an unknown setting.
         """
         given: Mapping[str, Any] = dict(rollout_config.engine_kwargs.get("memupdate") or {})
         return build_options(cls, given, SECTION)

@@ -1,7 +1,7 @@
-"""Rollout ``sglang_cpu``: verl's own SGLang server on a CPU, with weights through snapshots.
+"""The rollout engine ``sglang_cpu``: verl's SGLang server on a CPU, with weight sync through snapshots.
 
-This module must not import sglang, because it runs in the task runner, which has no import stubs. Only the process of
-the server actor and its children have them (``runtime_env``), and import sglang in ``sglang_engine``.
+This module must not import sglang, because it also runs in the task runner, which has no import stubs. Only the server
+actor and its child processes have the stubs (``runtime_env``). They import sglang in ``sglang_engine``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 def sglang_environment(settings: ServerSettings) -> dict[str, str]:
-    """Returns the environment of the server's processes, with import stubs for packages that have no CPU build."""
+    """Returns the environment variables of the server's processes. They add stubs for packages without a CPU build."""
     return {
         "PYTHONPATH": str(STUBS),
         "SGLANG_USE_CPU_ENGINE": "1",
@@ -32,11 +32,11 @@ def sglang_environment(settings: ServerSettings) -> dict[str, str]:
 
 
 class SGLangCPUServer:
-    """The server actor: verl's ``SGLangHttpServer``, started on first use and watched.
+    """The server actor. It starts verl's ``SGLangHttpServer`` on first use and watches its processes.
 
-    If an engine process dies, or a request takes too long, this process ends. Ray then starts it again and sends the
-    interrupted requests once more, and the new process loads the current snapshot. After ``max_restarts`` the callers
-    get Ray's ``ActorDiedError``. verl itself has no deadline for requests: a hung scheduler would hang the run.
+    If an engine process dies or a request takes too long, this process exits. Ray then restarts it and resends the
+    interrupted requests, and the new process loads the current snapshot. After ``max_restarts`` restarts, the callers
+    get Ray's ``ActorDiedError``. verl has no deadline for requests, so a hung scheduler would hang the run.
     """
 
     def __init__(self, config: Any, model_config: Any, rollout_mode: Any, replica_rank: int, root: str) -> None:
@@ -75,7 +75,7 @@ class SGLangCPUServer:
         limit = self._settings.request_timeout_s
         try:
             return await asyncio.wait_for(work, limit)
-        except TimeoutError:  # the engine lives but hangs: treated as a crash
+        except TimeoutError:  # a hung engine is treated as a crash
             self._engine.die(f"a request took longer than {limit} s")
             raise
 
@@ -90,11 +90,11 @@ class SGLangCPUServer:
         return str(host), int(port)
 
     async def snapshot_root(self) -> str:
-        """Returns the folder in which the trainer puts snapshots."""
+        """Returns the folder to which the trainer writes snapshots."""
         return str(self._root)
 
     async def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """verl's token-in-token-out generation."""
+        """Generates token ids from token ids, with verl's arguments."""
         return await self._forward("generate", *args, **kwargs)
 
     async def load_snapshot(self, path: str, global_steps: int | None) -> None:
@@ -104,7 +104,7 @@ class SGLangCPUServer:
         mark_current(Path(path))
 
     async def status(self) -> dict[str, Any]:
-        """Returns pids, the policy's step and the counters of the prefix cache."""
+        """Returns the process ids, the policy's step and the counters of the prefix cache."""
         return {
             "pid": os.getpid(),
             "children": self._engine.child_processes(),
@@ -113,10 +113,10 @@ class SGLangCPUServer:
         }
 
     async def abort_all_requests(self, reject_request: bool = False) -> None:
-        """Ends all requests. The argument is verl's and is not used: verl's SGLang server takes none."""
+        """Ends all requests. verl passes ``reject_request``, but its SGLang server does not support it."""
         await self._forward("abort_all_requests")
 
-    # verl's control plane, forwarded as it is
+    # verl's control calls, forwarded unchanged
     async def set_global_steps(self, global_steps: int) -> None:
         await self._forward("set_global_steps", global_steps)
 
@@ -146,7 +146,7 @@ class SGLangCPUServer:
 
 
 class SGLangCPUReplica(SnapshotReplica):
-    """verl's view of one SGLang server on a CPU."""
+    """verl's replica class for one SGLang server on a CPU."""
 
     def server_class(self) -> type:
         return SGLangCPUServer

@@ -1,4 +1,4 @@
-"""verl's SGLang server with CPU settings. Only the server actor, which has the import stubs, imports this module."""
+"""verl's SGLang server with settings for a CPU. Only the server actor imports this module: it has the import stubs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 
 import psutil
 
-# sglang reads this while it is imported; verl's own loader sets such variables at the same place
+# sglang reads this variable during its import
 os.environ["SGLANG_USE_CPU_ENGINE"] = "1"
 from sglang.srt.managers.io_struct import UpdateWeightFromDiskReqInput
 from verl.workers.rollout.sglang_rollout.async_sglang_server import SGLangHttpServer
 
 logger = logging.getLogger(__name__)
 
-# What every CPU run needs; `engine_kwargs.sglang` of the config overrides it. Without max_total_tokens the key-value
-# pool takes more than 13 GiB, and without sleep_on_idle an idle scheduler keeps a core busy.
+# Arguments of every CPU run; the config's `engine_kwargs.sglang` overrides them. Without max_total_tokens, the
+# key-value pool takes more than 13 GiB. Without sleep_on_idle, an idle scheduler keeps a core busy.
 CPU_ARGUMENTS: dict[str, Any] = {
     "device": "cpu",
     "attention_backend": "torch_native",
@@ -34,7 +34,7 @@ CPU_ARGUMENTS: dict[str, Any] = {
 
 
 class CPUSGLangEngine(SGLangHttpServer):
-    """The stock server, which also loads snapshots, watches its child processes and counts prefix-cache hits."""
+    """verl's server, extended to load snapshots, watch its child processes and count prefix-cache hits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,7 +45,7 @@ class CPUSGLangEngine(SGLangHttpServer):
         self._children: list[psutil.Process] = []
 
     def serve_snapshot(self, folder: Path) -> None:
-        """Makes the launch load the weights of the last sync, whatever load format is configured (usually dummy)."""
+        """Makes the launch load the weights in ``folder``, for any configured load format (usually ``dummy``)."""
         object.__setattr__(self.model_config, "local_path", str(folder))
         object.__setattr__(self.config, "load_format", "auto")
 
@@ -56,7 +56,7 @@ class CPUSGLangEngine(SGLangHttpServer):
         inner = self.tokenizer_manager.generate_request
 
         async def keep_meta(request: Any, http_request: Any = None) -> AsyncIterator[dict[str, Any]]:
-            # verl's generate drops meta_info, which holds the count of cached tokens
+            # verl's generate drops meta_info, which has the number of cached tokens
             async for output in inner(request, http_request):
                 if request.rid in self._meta:
                     self._meta[request.rid] = output.get("meta_info", {})
@@ -73,7 +73,7 @@ class CPUSGLangEngine(SGLangHttpServer):
         finally:
             meta = self._meta.pop(request_id, {})
         cached = int(meta.get("cached_tokens") or 0)
-        output.extra_fields["num_cached_tokens"] = cached  # the key of verl's vLLM server
+        output.extra_fields["num_cached_tokens"] = cached  # the key that verl's vLLM server uses
         self.prefix_cache["requests"] += 1
         self.prefix_cache["hits"] += cached > 0
         self.prefix_cache["tokens"] += cached
@@ -83,20 +83,20 @@ class CPUSGLangEngine(SGLangHttpServer):
         """Loads a policy version from disk.
 
         Raises:
-            RuntimeError: SGLang refused it, with SGLang's message.
+            RuntimeError: SGLang could not load it. The message is SGLang's.
         """
-        # load_format is named because its default is the launch value, "dummy"; flush_cache drops the prefix cache
+        # load_format must be given: its default is the launch value, "dummy". flush_cache drops the prefix cache.
         request = UpdateWeightFromDiskReqInput(model_path=path, load_format="safetensors", flush_cache=True)
         loaded, message, _ = await self.tokenizer_manager.update_weights_from_disk(request, None)
         if not loaded:
             raise RuntimeError(f"SGLang did not load {path}: {message}")
 
     def child_processes(self) -> dict[int, str]:
-        """Returns the pid and the name of every engine process."""
+        """Returns the name of every engine process by pid; ``dead`` for one that has ended."""
         return {child.pid: child.name() if child.is_running() else "dead" for child in self._children}
 
     def die(self, reason: str) -> None:
-        """Ends this process and its children, so that Ray starts the server again."""
+        """Ends this process and its children, so that Ray restarts the server."""
         logger.error("SGLang server %d: %s; leaving so that Ray restarts it", os.getpid(), reason)
         for child in self._children:
             try:
@@ -106,7 +106,11 @@ class CPUSGLangEngine(SGLangHttpServer):
         os._exit(1)
 
     def watch_children(self, poll_s: float) -> None:
-        """Calls :meth:`die` as soon as an engine process is gone."""
+        """Starts a thread that calls :meth:`die` when an engine process has ended.
+
+        Args:
+            poll_s: seconds between two checks.
+        """
 
         def alive(child: psutil.Process) -> bool:
             try:

@@ -2,8 +2,8 @@
 
     FSDP ranks --full_tensor()--> rank 0 writes v<step>/part-*.safetensors in a tmpfs --> server loads v<step>
 
-It needs neither CUDA nor torch IPC, and every engine can load such a folder. The link ``current -> v<step>`` lets a
-restarted server load the current policy without asking the trainer. A sync of a tiny model takes five milliseconds.
+This needs neither CUDA nor torch IPC, and every engine can load such a folder. The link ``current -> v<step>`` lets a
+restarted server load the current policy without the trainer. A sync of a tiny model takes five milliseconds.
 """
 
 from __future__ import annotations
@@ -36,9 +36,12 @@ CURRENT = "current"
 
 
 def make_root(parent: str) -> Path:
-    """Makes a snapshot folder that is removed when this process ends.
+    """Creates a snapshot folder that is removed when this process ends.
 
-    Folders of processes that were killed are removed first. A folder's name holds the pid of its owner.
+    First removes the folders of processes that were killed. The name of a folder contains the pid of its owner.
+
+    Args:
+        parent: the folder in which to create it.
     """
     base = Path(parent)
     for old in base.glob(f"{PREFIX}*_*"):
@@ -51,7 +54,7 @@ def make_root(parent: str) -> Path:
 
 
 def current_version(root: Path) -> tuple[Path, int] | None:
-    """Returns the snapshot that the servers should hold, and its step; None before the first weight sync."""
+    """Returns the current snapshot and its step, or None before the first weight sync."""
     link = root / CURRENT
     if not link.exists():
         return None
@@ -60,7 +63,7 @@ def current_version(root: Path) -> tuple[Path, int] | None:
 
 
 def mark_current(folder: Path) -> None:
-    """Makes ``current`` point to a snapshot, atomically."""
+    """Points the link ``current`` to a snapshot, atomically."""
     link = folder.parent / f"{CURRENT}.new"
     link.unlink(missing_ok=True)
     link.symlink_to(folder.name)
@@ -68,7 +71,14 @@ def mark_current(folder: Path) -> None:
 
 
 class SnapshotWriter:
-    """Writes one version: safetensors parts, and links to the model's config and tokenizer."""
+    """Writes one snapshot: safetensors parts, and links to the other files of the model.
+
+    Args:
+        root: the snapshot folder.
+        step: the training step, which names the version.
+        model_dir: the initial model's folder with config and tokenizer.
+        part_bytes: the size at which a part is written to disk.
+    """
 
     def __init__(self, root: Path, step: int, model_dir: Path, part_bytes: int) -> None:
         self.folder = root / f"v{step}"
@@ -78,14 +88,14 @@ class SnapshotWriter:
         self._size = 0
         self._parts = 0
         self.count = 0
-        shutil.rmtree(self._partial, ignore_errors=True)  # left by a sync that was cut off
+        shutil.rmtree(self._partial, ignore_errors=True)  # left over from an interrupted sync
         self._partial.mkdir()
         for file in model_dir.iterdir():
             if file.is_file() and file.suffix not in (".safetensors", ".bin") and "index.json" not in file.name:
                 (self._partial / file.name).symlink_to(file.resolve())
 
     def add(self, name: str, tensor: torch.Tensor) -> None:
-        """Adds one full tensor under its Hugging Face name."""
+        """Adds a full tensor under its Hugging Face name."""
         self._tensors[name] = tensor.detach().to("cpu").contiguous().clone()
         self._size += tensor.nbytes
         self.count += 1
@@ -100,23 +110,23 @@ class SnapshotWriter:
         self._tensors, self._size, self._parts = {}, 0, self._parts + 1
 
     def close(self) -> Path:
-        """Finishes the version and returns its folder."""
+        """Completes the snapshot and returns its folder."""
         self._flush()
-        shutil.rmtree(self.folder, ignore_errors=True)  # the same version again, after a resume
+        shutil.rmtree(self.folder, ignore_errors=True)  # the same version exists already after a resume
         self._partial.rename(self.folder)
         return self.folder
 
 
 def server_name(rollout: str, replica_rank: int) -> str:
-    """Returns the name of the Ray actor that serves a replica."""
+    """Returns the name of a replica's server actor."""
     return f"memupdate_{rollout}_server_{replica_rank}"
 
 
 class SnapshotReplica(RolloutReplica):
-    """A replica whose server is one Ray actor beside the replica's training workers. It lives in the task runner.
+    """A replica whose server is one Ray actor on the node of the replica's training workers.
 
-    Ray restarts the actor (``max_restarts``) and sends interrupted requests again (``max_task_retries``), so a crashed
-    engine costs one restart and no trajectory.
+    This object lives in the task runner. Ray restarts the server actor (``max_restarts``) and resends interrupted
+    requests (``max_task_retries``), so a crash of the engine costs a restart but no trajectory.
     """
 
     def server_class(self) -> type:
@@ -124,7 +134,7 @@ class SnapshotReplica(RolloutReplica):
         raise NotImplementedError
 
     def runtime_env(self, settings: ServerSettings) -> dict[str, Any]:
-        """Returns Ray's runtime environment of the server actor alone."""
+        """Returns the Ray runtime environment of the server actor. The default is empty."""
         return {}
 
     async def launch_servers(self) -> None:
@@ -155,7 +165,7 @@ class SnapshotReplica(RolloutReplica):
 
 
 class SnapshotWeightPush(BaseRollout):
-    """The trainer's side of a weight sync. Every rank of the actor has one."""
+    """The trainer's side of a weight sync. Every rank of the actor worker has one."""
 
     def __init__(self, config: Any, model_config: Any, device_mesh: Any, replica_rank: int = -1, **kwargs: Any) -> None:
         super().__init__(config, model_config, device_mesh)
@@ -197,7 +207,7 @@ class SnapshotWeightPush(BaseRollout):
             part_bytes = int(self.config.checkpoint_engine.update_weights_bucket_megabytes) << 20
             model_dir = Path(str(self.model_config.local_path))
             writer = SnapshotWriter(self._root, int(global_steps or 0), model_dir, part_bytes)
-        async for name, tensor in ensure_async_iterator(weights):  # every rank iterates: full_tensor() is collective
+        async for name, tensor in ensure_async_iterator(weights):  # on every rank: full_tensor() is collective
             if writer is not None:
                 writer.add(name, tensor)
         if writer is None:

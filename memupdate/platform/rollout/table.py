@@ -1,4 +1,4 @@
-"""The table of rollout engines that verl serves a policy with, beside verl's own."""
+"""The table of rollout engines that verl can use besides its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from memupdate.tables import Table
 if TYPE_CHECKING:
     from memupdate.platform.rollout.snapshot import SnapshotReplica
 
-# Each entry is a subclass of SnapshotReplica: it loads the folder that the trainer writes at every weight sync. An
-# engine that gets its weights in another way registers with verl itself.
+# Each entry is a subclass of SnapshotReplica, which loads the folder that the trainer writes at every weight sync. An
+# engine with another kind of weight sync must register with verl directly.
 ROLLOUTS: Table[type[SnapshotReplica]] = Table(
     "memupdate.rollouts",
     "actor_rollout_ref.rollout.name",

@@ -1,7 +1,8 @@
-"""A small torch rollout server: tokens in, tokens and log-probs out, and every request its own seed.
+"""A small torch rollout server that samples each request with its own seed and returns tokens with log-probs.
 
-It does what SGLang does not promise on a CPU: a request with a seed gives the same tokens in any batch. It also serves
-models that SGLang cannot. :mod:`memupdate.platform.rollout.decoding` does the generating.
+With ``rollout.dtype=float64``, a request with a seed gives the same tokens in any batch, which SGLang does not
+guarantee on a CPU. The server also supports models that SGLang does not.
+:mod:`memupdate.platform.rollout.decoding` contains the decoding loop.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from memupdate.platform.rollout.snapshot import SnapshotReplica, current_version
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
-# Requests of one step arrive within milliseconds of each other; waiting this long lets them share a batch.
+# Requests of one step arrive within milliseconds of each other. With this delay they share a batch.
 GATHER_S = 0.005
 
 
@@ -37,7 +38,7 @@ Waiting = tuple[Request, asyncio.Future[TokenOutput]]
 
 
 class TorchServer:
-    """The server actor. It batches the waiting requests, generates in a thread, and answers each request."""
+    """The server actor. It batches waiting requests, generates in a thread, and answers each request."""
 
     def __init__(self, config: Any, model_config: Any, rollout_mode: Any, replica_rank: int, root: str) -> None:
         from transformers import AutoModelForCausalLM
@@ -64,11 +65,11 @@ class TorchServer:
             self._global_steps = version[1]
 
     async def launch_server(self) -> tuple[str, int]:
-        """Returns the node's address and the pid. Requests come through Ray, so there is no port."""
+        """Returns the node's address and the pid. There is no port, because requests come through Ray."""
         return ray.util.get_node_ip_address(), os.getpid()
 
     async def snapshot_root(self) -> str:
-        """Returns the folder in which the trainer puts snapshots."""
+        """Returns the folder to which the trainer writes snapshots."""
         return str(self._root)
 
     def _load(self, folder: Path) -> None:
@@ -83,7 +84,7 @@ class TorchServer:
             raise RuntimeError(f"snapshot {folder}: missing {sorted(missing)}, unexpected {sorted(unexpected)}")
 
     async def load_snapshot(self, path: str, global_steps: int | None) -> None:
-        """Loads a policy version and marks it as the one to load after a restart."""
+        """Loads a policy version and marks it as the version to load after a restart."""
         await asyncio.to_thread(self._load, Path(path))
         self._global_steps = global_steps
         mark_current(Path(path))
@@ -100,8 +101,8 @@ class TorchServer:
         """Generates until a stop id or the token limit.
 
         Raises:
-            FieldError: a sampling parameter that this server does not implement, a prompt that leaves no room for an
-                answer, or a prompt that the model cannot continue.
+            FieldError: this server does not implement a sampling parameter, or the model cannot continue the prompt, or
+                the prompt leaves no room for a response.
         """
         if self._worker is None:
             self._worker = asyncio.create_task(self._serve())
@@ -130,7 +131,7 @@ class TorchServer:
         )
 
     def _logit_bias(self, given: Mapping[str, float]) -> dict[int, float]:
-        """Reads a bias in SGLang's form, whose ids are strings because the keys of JSON are."""
+        """Parses a bias in SGLang's format, in which ids are strings, like all keys of JSON."""
         bias = {int(token): float(value) for token, value in given.items()}
         vocabulary = self._model.config.vocab_size
         for token, value in bias.items():
@@ -146,13 +147,13 @@ class TorchServer:
                 batch.append(self._queue.get_nowait())
             try:
                 results = await asyncio.to_thread(generate_batch, self._served, [request for request, _ in batch])
-            except Exception as error:  # noqa: BLE001  each waiting request gets the error, as its own call would
+            except Exception as error:  # noqa: BLE001  each waiting request gets the error
                 for _, answer in batch:
                     if not answer.done():
                         answer.set_exception(error)
                 continue
             for (_, answer), result in zip(batch, results, strict=True):
-                if answer.done():  # the caller went away
+                if answer.done():  # the caller was cancelled
                     continue
                 answer.set_result(
                     TokenOutput(
@@ -165,10 +166,10 @@ class TorchServer:
                 )
 
     async def set_global_steps(self, global_steps: int) -> None:
-        """Sets the step that the next tokens are labelled with."""
+        """Sets the step with which the next outputs are labelled."""
         self._global_steps = global_steps
 
-    # verl's control plane: there is no device memory to give back and no cache that outlives a request.
+    # verl's control calls do nothing: there is no device memory to release and no cache that outlives a request.
     async def wake_up(self) -> None: ...
     async def sleep(self) -> None: ...
     async def abort_all_requests(self, reject_request: bool = False) -> None: ...
@@ -181,7 +182,7 @@ class TorchServer:
 
 
 class TorchReplica(SnapshotReplica):
-    """verl's view of one torch server."""
+    """verl's replica class for one torch server."""
 
     def server_class(self) -> type:
         return TorchServer

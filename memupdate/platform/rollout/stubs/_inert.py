@@ -1,11 +1,11 @@
-"""Modules whose every name exists and does nothing."""
+"""Helpers for stub modules in which every name exists and does nothing."""
 
 import importlib.abc
 import importlib.machinery
 
 
 class Inert:
-    """Callable, indexable, usable as a decorator or a base class; never computes."""
+    """An object that can be called, indexed, and used as a decorator or a base class, without any effect."""
 
     def __init__(self, *args, **kwargs):
         pass
@@ -38,7 +38,7 @@ class _InertType(type):
 
 
 def inert_attribute(name):
-    """A class for a capitalised name, an object for any other."""
+    """Returns an inert class for a capitalised name and an inert object for any other name."""
     if name.startswith("__"):
         raise AttributeError(name)
     return _InertType(name, (Inert,), {}) if name[0].isupper() else Inert()

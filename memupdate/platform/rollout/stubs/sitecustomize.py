@@ -1,8 +1,8 @@
-"""Runs at interpreter start of the SGLang server and of the processes it spawns."""
+"""Runs at the interpreter start of the SGLang server and of its child processes."""
 
 import sys
 
-# multiprocessing's resource tracker needs no torch: leaving it out saves 150 MB and 2 s
+# multiprocessing's resource tracker does not need torch; skipping the import saves 150 MB and 2 s
 if "resource_tracker" not in " ".join(sys.orig_argv):
     import sgl_kernel  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""sgl_kernel without kernels: every name imports, calling one raises."""
+"""A stub of sgl_kernel without kernels. Every name can be imported; a call raises NotImplementedError."""
 
 import functools
 import sys
@@ -23,18 +23,18 @@ def _attribute_of(module):
 
 
 __getattr__ = _attribute_of(__name__)
-# sglang asks whether sgl_kernel.scalar_type exists and must hear that it does not
+# sglang checks whether sgl_kernel.scalar_type exists, and it must not exist
 sys.meta_path.append(SubmoduleFinder(__name__, _attribute_of, without=(__name__ + ".scalar_type",)))
 
 
 def _ignore_pin_memory():
-    """Drops ``pin_memory=True``: torch refuses it where there is no accelerator, and SGLang hard-codes it."""
+    """Makes torch ignore ``pin_memory=True``. SGLang hard-codes it, and torch refuses it without an accelerator."""
     import torch
     from torch.utils._device import _device_constructors
 
     if torch.cuda.is_available():
         return
-    _device_constructors()  # `with torch.device(...)` looks the originals up by identity: let it cache them first
+    _device_constructors()  # `with torch.device(...)` finds the originals by identity, so cache them first
 
     def wrap(constructor):
         @functools.wraps(constructor)

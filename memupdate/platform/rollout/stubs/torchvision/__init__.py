@@ -1,4 +1,4 @@
-"""torchvision without operators."""
+"""A stub of torchvision without operators."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""triton without a compiler: decorators return the function, launching one fails."""
+"""A stub of triton without a compiler. Decorators return the function unchanged; launching a kernel fails."""
 
 import sys
 import types
