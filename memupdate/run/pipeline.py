@@ -38,6 +38,7 @@ def prepare_data(job: Job) -> Path:
     from memupdate.data.synthetic import synthetic_corpus
 
     if job.locomo is None:
+        logger.info("no LoCoMo file was given: the corpus is generated")
         settings: dict[str, Any] = {"conversations": 24, "seed": 0}
         source = job.shared / f"synthetic-{content_key({'code': source_digest('data'), **settings})}.json"
         if not source.is_file():
