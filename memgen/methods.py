@@ -14,8 +14,9 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from memgen.base.server import Send
 from memgen.data.examples import Example
@@ -239,7 +240,6 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
 
     # -- generation and serving
 
-    @abstractmethod
     def generate(
         self,
         model: ModelT,
@@ -253,6 +253,8 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
     ) -> list[Answer]:
         """Generates a response to each prompt. The response to one prompt does not depend on the other prompts.
 
+        The default uses the model as a plain causal LM, one prompt after another.
+
         Args:
             model: the model.
             prompts: text ids of each row.
@@ -261,7 +263,34 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
             stop_ids: ids that end a response.
             seeds: random seed of each row.
             on_ids: function that is called with a row's index and the new ids of its response.
+
+        Raises:
+            FieldError: see :meth:`check_prompts`.
         """
+        from memgen.base.generation import continue_prompt
+
+        self.check_prompts(cast("ConfigT", model.config), prompts, max_new_tokens)
+        answers = []
+        for row, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+            found = continue_prompt(
+                model,
+                prompt,
+                max_new_tokens=max_new_tokens,
+                sampling=sampling,
+                stop_ids=stop_ids,
+                seed=seed,
+                on_ids=None if on_ids is None else partial(on_ids, row),
+            )
+            answers.append(
+                Answer(
+                    response_ids=found.ids,
+                    text_ids=found.ids,
+                    log_probs=found.log_probs,
+                    finish_reason="stop" if found.stopped else "length",
+                    counts={"tokens": len(found.ids), "latents": 0},
+                )
+            )
+        return answers
 
     def state(self, model: ModelT) -> dict[str, torch.Tensor]:
         """Returns the state that the model keeps between turns, by default none. Weights are not part of it."""

@@ -73,3 +73,27 @@ def draw(logits_RV: torch.Tensor, generators: Sequence[torch.Generator]) -> torc
     """
     uniform_R = torch.stack([torch.rand((), generator=one, dtype=torch.float64) for one in generators])
     return inverse_cdf(logits_RV, uniform_R.to(logits_RV.device))
+
+
+def sample(
+    logits_RV: torch.Tensor, settings: SamplingSettings, generators: Sequence[torch.Generator]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Samples one id for each row.
+
+    Args:
+        logits_RV: logits of the model, not divided by the temperature.
+        settings: how ids are sampled.
+        generators: random state of each row, on the CPU. Greedy decoding draws nothing from them.
+
+    Returns:
+        Ids (R,), and their log-probs (R,) at the sampling temperature, without the filters. Greedy decoding returns
+        log-probs at temperature 1.
+    """
+    logits_RV = at_least_fp32(logits_RV)
+    policy_RV = logits_RV / (settings.temperature or 1.0)
+    if settings.temperature == 0:
+        ids_R = logits_RV.argmax(-1)
+    else:
+        drawn_RV = filtered(logits_RV, settings) / settings.temperature if settings.filters else policy_RV
+        ids_R = draw(drawn_RV, generators)
+    return ids_R, policy_RV.log_softmax(-1).gather(1, ids_R[:, None]).squeeze(1)

@@ -6,7 +6,7 @@ from memupdate.rewards.formulas import Formula
 
 
 def cautious(delta: float, efficiency: float) -> float:
-    """Returns the reward for a difference in answers (``delta``) and an efficiency between 0.1 and 1.5."""
+    """Returns the reward for a delta from -0.9 to 0.9 and an efficiency from 0.1 to 1.5."""
     return delta * efficiency if delta >= 0 else 2 * delta
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from memupdate.data.conversation import Conversation, Evidence, Fact, Question, Session, Turn
 from memupdate.errors import DataError
 
-SINGLE_HOP = 4
+SINGLE_HOP = 4  # the category of a question that one memory answers
 
 
 def load_diary(path: Path) -> list[Conversation]:

@@ -16,7 +16,7 @@ class LettersEmbedder:
 
     @classmethod
     def from_name(cls, name: str) -> LettersEmbedder:
-        """Makes the embedder. ``name`` is what the config says: ``letters``."""
+        """Makes the embedder. ``name`` is all that the config says, here ``letters``."""
         return cls()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:

@@ -5,7 +5,7 @@ Shapes: B rows, L columns, K vectors, D hidden size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,8 +15,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from memgen.base.sampling import SamplingSettings, draw, filtered
-from memgen.methods import Answer, LatentMethod, OnIds
+from memgen.methods import LatentMethod
 from memgen.sections import ModelSettings, Run
 from memupdate.checks import check_positive_int
 from memupdate.errors import FieldError
@@ -130,42 +129,3 @@ class SoftPrompt(LatentMethod[SoftPromptSettings, SoftPromptConfig, SoftPromptFo
 
     def read_config(self, folder: Path) -> SoftPromptConfig:
         return SoftPromptConfig.from_pretrained(folder)
-
-    def generate(
-        self,
-        model: SoftPromptForCausalLM,
-        prompts: Sequence[Sequence[int]],
-        *,
-        max_new_tokens: int,
-        sampling: SamplingSettings,
-        stop_ids: Collection[int],
-        seeds: Sequence[int],
-        on_ids: OnIds | None = None,
-    ) -> list[Answer]:
-        self.check_prompts(model.config, prompts, max_new_tokens)
-        answers = []
-        for row, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
-            source, ids, log_probs = torch.Generator().manual_seed(seed), list[int](), list[float]()
-            while len(ids) < max_new_tokens and not (ids and ids[-1] in stop_ids):
-                token, log_prob = next_id(model, [*prompt, *ids], sampling, source)
-                ids.append(token)
-                log_probs.append(log_prob)
-                if on_ids is not None:
-                    on_ids(row, [token])
-            reason = "stop" if ids[-1] in stop_ids else "length"
-            answers.append(Answer(ids, ids, log_probs, reason, {"tokens": len(ids), "latents": 0}))
-        return answers
-
-
-@torch.inference_mode()
-def next_id(
-    model: SoftPromptForCausalLM, ids: list[int], sampling: SamplingSettings, source: torch.Generator
-) -> tuple[int, float]:
-    logits_1V = model(torch.tensor([ids], device=model.device)).logits[:, -1].float()
-    policy_1V = logits_1V / (sampling.temperature or 1.0)
-    if sampling.temperature == 0:
-        token = int(logits_1V.argmax())
-    else:
-        drawn_1V = filtered(logits_1V, sampling) / sampling.temperature if sampling.filters else policy_1V
-        token = int(draw(drawn_1V, [source]))
-    return token, float(policy_1V.log_softmax(-1)[0, token])
