@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from memupdate.errors import DataError, FieldError
 from memupdate.platform.config import check_engine, check_least, check_model, check_ports, check_training, one_line
+from memupdate.platform.rollout.check import check_rollout
+from memupdate.platform.screen import printed_to
+
+logger = logging.getLogger(__name__)
 
 # A local run on one rank was seen to take about 5 GiB: trainer, SGLang, Ray and verl's actors. One to spare.
 LOCAL_MEMORY_GIB = 6.0
@@ -28,6 +34,7 @@ def validate(config: DictConfig) -> None:
     if ours:
         raise FieldError(ours[0], "???", "a value: this profile leaves it to you")
     check_training(config, "memory")
+    check_rollout(config)
     check_memory_section(config)
     check_model(str(config.actor_rollout_ref.model.path))
     check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
@@ -36,20 +43,34 @@ def validate(config: DictConfig) -> None:
 
 
 def check_memory_section(config: DictConfig) -> None:
-    """Checks what only memory runs have in ``memory.*``: tool texts, journal, reward and scorer.
+    """Checks what only memory runs have in ``memory.*``: tool texts, journal, embedder, reward and scorer.
 
     Raises:
         FieldError: a field has a value that is not allowed.
     """
     from memupdate.broker.journal_folders import journal_folders
-    from memupdate.rewards import RewardConfig
+    from memupdate.memory.embedders import check_embedder
+    from memupdate.rewards.config import RewardConfig
+    from memupdate.rewards.scorers import check_scorer
 
     memory = config.memory
     check_least(memory.tool_response_tokens, "memory.tool_response_tokens", 16)
     journal_folders(memory.journal_dir, memory.broker_shards)
     reward = OmegaConf.to_container(memory.reward, resolve=True)
     assert isinstance(reward, dict)
-    RewardConfig.from_mapping({str(name): value for name, value in reward.items()})
+    with _fields_of("memory"):
+        check_embedder(memory.embedder)
+        check_scorer(RewardConfig.from_mapping({str(name): value for name, value in reward.items()}).scorer)
+
+
+@contextmanager
+def _fields_of(section: str) -> Iterator[None]:
+    """Puts the section before the field of an error, as the user writes it in an override."""
+    try:
+        yield
+    except FieldError as error:
+        dotted = error.field if " " in error.field else f"{section}.{error.field}"
+        raise FieldError(dotted, error.value, error.allowed) from error
 
 
 def check_tools(path: Path) -> list[str]:
@@ -59,32 +80,40 @@ def check_tools(path: Path) -> list[str]:
         The names of the tools.
 
     Raises:
-        FieldError: there is no such file, a class does not exist, or verl refuses a schema.
+        FieldError: there is no such file, a class does not exist, or verl or the tool refuses a schema.
     """
     if not path.is_file():
         raise FieldError(TOOLS_FIELD, str(path), "a YAML file with a list `tools`")
     content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     entries = (content.get("tools") or []) if isinstance(content, dict) else []
+    if not isinstance(entries, list):
+        raise FieldError(f"{path.name}: tools", entries, "a list of tools")
     names = [_check_tool(entry, f"{path.name}: tools[{number}]") for number, entry in enumerate(entries)]
     if not names:
         raise FieldError(TOOLS_FIELD, str(path), "at least one tool")
     return names
 
 
-def _check_tool(entry: Mapping[str, object], place: str) -> str:
+def _check_tool(entry: object, place: str) -> str:
     """Checks one entry of a tool config and returns the tool's name."""
     from pydantic import ValidationError
+    from memupdate.tools.verl_tools import MemoryTool
     from verl.tools.schemas import OpenAIFunctionToolSchema
     from verl.utils.import_utils import load_class_from_fqn
 
+    if not isinstance(entry, Mapping):
+        raise FieldError(place, entry, "a mapping with class_name, config and tool_schema")
     try:
-        load_class_from_fqn(str(entry["class_name"]), "tool")
+        kind = load_class_from_fqn(str(entry["class_name"]), "tool")
     except (ImportError, AttributeError, ValueError, KeyError) as error:
         raise FieldError(f"{place}.class_name", entry.get("class_name"), f"an importable class ({error})") from error
     try:
         schema = OpenAIFunctionToolSchema.model_validate(entry["tool_schema"])
     except (ValidationError, KeyError) as error:
         raise FieldError(f"{place}.tool_schema", entry.get("tool_schema"), one_line(error)) from error
+    if issubclass(kind, MemoryTool):  # others may start processes when they are made
+        with printed_to(logger):
+            kind(dict(entry.get("config") or {}), schema)
     return str(schema.function.name)
 
 
