@@ -9,6 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from memupdate.checks import check_mapping
 from memupdate.errors import DataError, FieldError
 from memupdate.platform.config import check_engine, check_least, check_model, check_ports, check_training, one_line
 from memupdate.platform.rollout.check import check_rollout
@@ -97,9 +98,10 @@ def check_tools(path: Path) -> list[str]:
 def _check_tool(entry: object, place: str) -> str:
     """Checks one entry of a tool config and returns the tool's name."""
     from pydantic import ValidationError
-    from memupdate.tools.verl_tools import MemoryTool
     from verl.tools.schemas import OpenAIFunctionToolSchema
     from verl.utils.import_utils import load_class_from_fqn
+
+    from memupdate.tools.verl_tools import MemoryTool
 
     if not isinstance(entry, Mapping):
         raise FieldError(place, entry, "a mapping with class_name, config and tool_schema")
@@ -111,9 +113,10 @@ def _check_tool(entry: object, place: str) -> str:
         schema = OpenAIFunctionToolSchema.model_validate(entry["tool_schema"])
     except (ValidationError, KeyError) as error:
         raise FieldError(f"{place}.tool_schema", entry.get("tool_schema"), one_line(error)) from error
-    if issubclass(kind, MemoryTool):  # others may start processes when they are made
+    settings = check_mapping(f"{place}.config", entry.get("config") or {}, "a mapping")
+    if isinstance(kind, type) and issubclass(kind, MemoryTool):  # others may start processes when they are made
         with printed_to(logger):
-            kind(dict(entry.get("config") or {}), schema)
+            kind(dict(settings), schema)
     return str(schema.function.name)
 
 

@@ -123,6 +123,8 @@ def test_a_tool_file_is_checked_as_the_tools_check_it(tmp_path: Path, capsys: py
     with pytest.raises(FieldError, match=r"tool_schema\.function\.name: got 'saerch_memory'; allowed: search_memory"):
         check_tools(tool_file(tmp_path, tools))
     function["name"] = "search_memory"
+    with pytest.raises(FieldError, match=r"tools\[0\]\.config: got 3; allowed: a mapping"):
+        check_tools(tool_file(tmp_path, [{**tools[0], "config": 3}]))
     function["parameters"]["properties"]["depth"] = {"type": "integer", "description": "d"}
     with pytest.raises(FieldError, match=r"search_memory\.properties: got 'depth'"):
         check_tools(tool_file(tmp_path, tools))
