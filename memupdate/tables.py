@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar, cast
 
 from memupdate.errors import FieldError
-from memupdate.extras import missing_extras_named
+from memupdate.extras import MissingExtraError, missing_extras_named
 
 Entry = TypeVar("Entry")
 
@@ -82,14 +82,20 @@ class Table(Mapping[str, str], Generic[Entry]):
             field: the config field that holds it; None for the table's ``field``.
 
         Raises:
-            FieldError: no entry has this name, or its module does not have the attribute.
-            MissingExtraError: the module needs a package from an extra that is not installed.
-            ImportError: the module, or any other package that it needs, is not installed.
+            FieldError: no entry has this name, its module or another that it needs is not installed, or the module does
+                not have the attribute.
+            MissingExtraError: the module needs a package of an extra that is not installed.
         """
         place = self[self.check(name, field)]
         module_name, _, attribute = place.partition(":")
-        with missing_extras_named():
-            module = importlib.import_module(module_name)
+        title = f"entry {name!r} of {self.group}"
+        try:
+            with missing_extras_named():
+                module = importlib.import_module(module_name)
+        except MissingExtraError:
+            raise
+        except ModuleNotFoundError as error:
+            raise FieldError(title, place, f"module:attribute, where the module can be imported ({error})") from error
         if not attribute or not hasattr(module, attribute):
-            raise FieldError(f"entry {name!r} of {self.group}", place, "module:attribute, where the module has it")
+            raise FieldError(title, place, "module:attribute, where the module has it")
         return cast(Entry, getattr(module, attribute))

@@ -97,8 +97,8 @@ def train_policy(
         write_questions(folder / "questions" / "valid.parquet", valid)
     run_config.save(config, folder / "verl.yaml")
     steps = int(config.trainer.total_training_steps)
-    trained = " and ".join(method_of(settings.model.method).stages[settings.run.stage])
-    logger.info("training the %s in %s: %d questions, %d steps (log: train.log)", trained, folder, len(train), steps)
+    stage = settings.run.stage
+    logger.info("stage %s: training in %s: %d questions, %d steps (log: train.log)", stage, folder, len(train), steps)
     command = [sys.executable, "-m", "memgen.training.grpo", str(folder / "verl.yaml")]
     run_stage(command, folder / "train.log", {}, TrainingProgress(folder, steps, "memgen"))
     return folder / "model"

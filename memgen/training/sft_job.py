@@ -58,7 +58,7 @@ def train_supervised(settings: Settings, initial: Path, train: list[TrainingRow]
         "TOKENIZERS_PARALLELISM": "false",
         "VERL_FILE_LOGGER_PATH": str(folder / f"metrics-{launches + 1:03d}.jsonl"),
     }
-    logger.info("training the %s in %s: %d turns, %d steps (log: train.log)", run.stage, folder, len(train), steps)
+    logger.info("stage %s: training in %s: %d turns, %d steps (log: train.log)", run.stage, folder, len(train), steps)
     run_stage(command, folder / "train.log", environment, SFTProgress(folder / "train.log", steps, run.stage))
     return folder / "model"
 

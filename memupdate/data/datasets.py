@@ -6,7 +6,7 @@ an entry point of the group ``memupdate.datasets`` in another package.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, SAMPLE_ID, Conversation
@@ -38,7 +38,7 @@ def load_dataset(name: str, path: Path) -> list[Conversation]:
         DataError: the file is not what the loader expects, or the loader returned a conversation that cannot become
             rows and memories.
     """
-    conversations = list(DATASETS.load(name)(path))
+    conversations = _conversations(f"{path}: dataset {name}", DATASETS.load(name)(path))
     if not conversations:
         raise DataError(f"{path}: dataset {name}: expected at least one conversation")
     seen: set[str] = set()
@@ -49,6 +49,17 @@ def load_dataset(name: str, path: Path) -> list[Conversation]:
         seen.add(conversation.sample_id)
         _check_facts(where, conversation)
         _check_questions(where, conversation)
+    return conversations
+
+
+def _conversations(where: str, loaded: object) -> list[Conversation]:
+    """Returns what a loader returned as a list. Raises DataError if it is not conversations."""
+    if not isinstance(loaded, Iterable):
+        raise DataError(f"{where}: expected its function to return a list of conversations, got {loaded!r:.200}")
+    conversations = list(loaded)
+    for number, conversation in enumerate(conversations):
+        if not isinstance(conversation, Conversation):
+            raise DataError(f"{where}: expected a Conversation in place {number}, got {conversation!r:.200}")
     return conversations
 
 

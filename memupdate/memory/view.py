@@ -11,7 +11,7 @@ from memupdate.checks import check_choice, check_integer, check_number_between, 
 from memupdate.errors import FieldError, UnknownMemoryError
 from memupdate.memory.base import Base, checked_rows
 from memupdate.memory.delta import Delta
-from memupdate.memory.embedder import Embedder
+from memupdate.memory.embedder import Embedder, embedded
 from memupdate.memory.lexical import RANKINGS, LexicalIndex, blend
 from memupdate.memory.operation import Operation
 from memupdate.memory.record import Memory, checked_text, checked_type
@@ -181,7 +181,7 @@ class BankView:
             return
         known = vectors or {}
         missing = list(dict.fromkeys(text for text in unembedded if text not in known))
-        computed = dict(zip(missing, self.embedder.embed(missing), strict=True)) if missing else {}
+        computed = dict(zip(missing, embedded(self.embedder, missing), strict=True)) if missing else {}
         rows_UD = np.stack([np.asarray(computed[text] if text in computed else known[text]) for text in unembedded])
         self._delta.embed(checked_rows("vectors", rows_UD, (len(unembedded), self._base.embeddings_ND.shape[1])))
 
@@ -225,7 +225,9 @@ class BankView:
         return self._base.memories[slot] if edited is None else edited
 
     def _query_vector(self, query: str, given: np.ndarray | None) -> np.ndarray:
-        vector_D: np.ndarray = self.embedder.embed([query])[0] if given is None else np.asarray(given, dtype=np.float32)
+        if given is None:
+            return np.asarray(embedded(self.embedder, [query])[0])
+        vector_D = np.asarray(given, dtype=np.float32)
         if vector_D.shape != self._base.embeddings_ND.shape[1:]:
             raise FieldError("vector_D", vector_D.shape, f"a vector of shape {self._base.embeddings_ND.shape[1:]}")
         return vector_D

@@ -13,6 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from memupdate.checks import check_at_least
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.files import CONFIGS, write_atomically
 from memupdate.platform.screen import printed_to
@@ -112,17 +113,11 @@ def check_training(config: DictConfig, section: str) -> None:
     """
     settings = config[section]
     for name, least in (("checkpoints_to_keep", 2), ("threads", 1), ("trainer_threads", 1)):
-        check_least(settings[name], f"{section}.{name}", least)
+        check_at_least(f"{section}.{name}", settings[name], least)
     rollouts = config.actor_rollout_ref.rollout.n
     if rollouts < 2:
         raise FieldError("actor_rollout_ref.rollout.n", rollouts, "2 or more: a group of one has no baseline")
     check_batch_invariant(config, section)
-
-
-def check_least(value: object, field: str, least: int) -> None:
-    """Raises FieldError unless ``value`` is an integer of at least ``least``."""
-    if not isinstance(value, int) or value < least:
-        raise FieldError(field, value, f"{least} or more")
 
 
 def check_batch_invariant(config: DictConfig, section: str) -> None:

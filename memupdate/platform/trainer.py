@@ -179,6 +179,9 @@ class PlatformTrainer(PPOTrainerSync):
         """Generates and scores rollouts of the held-out prompts and returns the metrics.
 
         It replaces verl's validation, which gives prompts random uids, so that the order of sums differs between runs.
+
+        Raises:
+            MemupdateError: every rollout failed.
         """
         trajectories: list[Trajectory] = []
         for number, batch_dict in enumerate(self.val_dataloader):
@@ -192,9 +195,15 @@ class PlatformTrainer(PPOTrainerSync):
             tq.kv_batch_put(keys=uids, partition_id="val", tags=tags)
             self.agent_loop_manager.generate_sequences(prompts)
             batch, _ = self.replay_buffer.sample(self.global_steps, partition_id="val", batch_size=count)
-            trajectories += self.read_trajectories(batch, "validation")
-            tq.kv_clear(keys=batch.keys, partition_id=batch.partition_id)
+            if batch.keys:  # none if every rollout of the batch failed; the queue takes no empty list
+                trajectories += self.read_trajectories(batch, "validation")
+                tq.kv_clear(keys=batch.keys, partition_id=batch.partition_id)
         expected = len(self.val_dataset) * self.config.actor_rollout_ref.rollout.val_kwargs.n
+        if not trajectories:
+            raise MemupdateError(
+                f"validation of step {self.global_steps}: all {expected} rollouts failed; their errors are in "
+                f"{Path(self.settings.run_dir) / 'train.log'}"
+            )
         rows = [trajectory.reward for trajectory in trajectories]
         metrics = {f"validation/{name}": value for name, value in means(rows).items()}
         metrics |= self.validation_metrics(rows)

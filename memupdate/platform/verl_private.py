@@ -57,7 +57,7 @@ OVERRIDDEN_METHODS: dict[str, str] = {
 # module:name -> how the project uses it.
 TOUCHED_NAMES: dict[str, str] = {
     "verl.trainer.main_ppo:TaskRunnerV1.__ray_metadata__": "the launcher derives from the class inside the Ray actor",
-    "verl.workers.rollout.base:_ROLLOUT_REGISTRY": "the plug-in adds the trainer's side of the rollout engines",
+    "verl.workers.rollout.base:_ROLLOUT_REGISTRY": "the plug-in adds rollout engines, and a check reads their names",
     "verl.workers.rollout.replica:RolloutReplica._server_address": "a replica says where its server listens",
     "verl.workers.rollout.replica:RolloutReplica._server_handle": "a replica names its server actor",
 }

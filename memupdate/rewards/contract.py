@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Protocol, runtime_checkable
 
 from memupdate.errors import FieldError
@@ -44,7 +45,11 @@ class Scorer(Protocol):
 
 
 class ScorerType(Protocol):
-    """What an entry of the table of scorers is: a class that makes a scorer from its options in a config."""
+    """What an entry of the table of scorers is: a class that makes a scorer from its options in a config.
+
+    Before a run, the options are checked by making the scorer. A class whose ``from_options`` is slow, for example
+    because it loads a model, is a :class:`OptionsChecker` too.
+    """
 
     def from_options(self, options: Mapping[str, Any]) -> Scorer:
         """Returns the scorer.
@@ -55,6 +60,14 @@ class ScorerType(Protocol):
         Raises:
             FieldError: an unknown option, or a value that is not allowed.
         """
+
+
+@runtime_checkable
+class OptionsChecker(Protocol):
+    """A class of scorers that can check options without making a scorer."""
+
+    def check_options(self, options: Mapping[str, Any]) -> object:
+        """Raises FieldError for an unknown option, or for a value that is not allowed."""
 
 
 @runtime_checkable
@@ -79,6 +92,6 @@ def score_items(scorer: Scorer, items: Sequence[ScoreItem]) -> list[float]:
     else:
         scores = [scorer.score(item.question, item.answer, item.retrieved, item.category) for item in items]
     for score in scores:
-        if not 0.0 <= score <= 1.0:
+        if not isinstance(score, Real) or not 0.0 <= score <= 1.0:
             raise FieldError(f"score of scorer {scorer.name}", score, "a number in [0, 1]")
     return scores

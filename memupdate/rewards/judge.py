@@ -66,6 +66,11 @@ class JudgeScorer:
         self.endpoint = endpoint
 
     @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> JudgeOptions:
+        """Returns the checked options. Raises FieldError for an unknown one, or for a value that is not allowed."""
+        return build_options(JudgeOptions, options, "reward.scorer")
+
+    @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> JudgeScorer:
         """Checks the options (see ``JudgeOptions``) and opens the cache.
 
@@ -75,7 +80,7 @@ class JudgeScorer:
             FieldError: an unknown option, or a value that is not allowed.
             DataError: the cache holds a line that is not a reply.
         """
-        checked = build_options(JudgeOptions, options, "reward.scorer")
+        checked = cls.check_options(options)
         endpoint = ChatEndpoint(
             checked.model, checked.base_url, checked.cache, checked.offline, checked.deadline_s, checked.max_tokens
         )

@@ -53,13 +53,18 @@ class LikelihoodScorer:
         self.batch_size = batch_size
 
     @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> LikelihoodOptions:
+        """Returns the checked options. Raises FieldError for an unknown one, or for a value that is not allowed."""
+        return build_options(LikelihoodOptions, options, "reward.scorer")
+
+    @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> LikelihoodScorer:
         """Checks the options (see ``LikelihoodOptions``) and loads the model.
 
         Raises:
             FieldError: an unknown option, or a value that is not allowed.
         """
-        checked = build_options(LikelihoodOptions, options, "reward.scorer")
+        checked = cls.check_options(options)
         return cls(FrozenLanguageModel.load(checked.model, checked.device, checked.dtype), checked.batch_size)
 
     def score(self, question: str, answer: str, retrieved: Sequence[str], category: int | None = None) -> float:

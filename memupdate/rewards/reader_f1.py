@@ -113,13 +113,18 @@ class ReaderF1Scorer:
         self.reader = reader
 
     @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> ReaderOptions:
+        """Returns the checked options. Raises FieldError for an unknown one, or for a value that is not allowed."""
+        return build_options(ReaderOptions, options, "reward.scorer")
+
+    @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> ReaderF1Scorer:
         """Checks the options (see ``ReaderOptions``) and loads or connects the reader.
 
         Raises:
             FieldError: an unknown option, or a value that is not allowed.
         """
-        checked = build_options(ReaderOptions, options, "reward.scorer")
+        checked = cls.check_options(options)
         if checked.backend == "openai":
             endpoint = ChatEndpoint(
                 checked.model,

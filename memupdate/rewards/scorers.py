@@ -12,7 +12,7 @@ from typing import Any
 
 from memupdate.checks import check_mapping
 from memupdate.errors import FieldError
-from memupdate.rewards.contract import Scorer, ScorerType
+from memupdate.rewards.contract import OptionsChecker, Scorer, ScorerType
 from memupdate.tables import Table
 
 SCORERS: Table[ScorerType] = Table(
@@ -63,6 +63,26 @@ class ScorerConfig:
         return cls(name=value["name"], options={key: value[key] for key in value if key != "name"})
 
 
+def _scorer_type(name: str) -> ScorerType:
+    """Returns the class of a scorer. Raises FieldError if the table's entry is something else."""
+    found = SCORERS.load(name)
+    if not (isinstance(found, type) and callable(getattr(found, "from_options", None))):
+        raise FieldError(f"entry {name!r} of {SCORERS.group}", SCORERS[name], "a class with from_options")
+    return found
+
+
+def check_scorer(config: ScorerConfig) -> None:
+    """Checks the scorer's options, without loading a model.
+
+    Raises:
+        FieldError: as :func:`make_scorer`.
+        ImportError: the scorer needs a package that is not installed.
+    """
+    kind = _scorer_type(config.name)
+    check = kind.check_options if isinstance(kind, OptionsChecker) else kind.from_options
+    check(config.options)
+
+
 def make_scorer(config: ScorerConfig | Mapping[str, Any] | str) -> Scorer:
     """Makes the scorer that ``config`` names. A scorer with a local model loads the model here, once.
 
@@ -71,4 +91,4 @@ def make_scorer(config: ScorerConfig | Mapping[str, Any] | str) -> Scorer:
         ImportError: the scorer needs a package that is not installed.
     """
     parsed = ScorerConfig.parse(config)
-    return SCORERS.load(parsed.name).from_options(parsed.options)
+    return _scorer_type(parsed.name).from_options(parsed.options)

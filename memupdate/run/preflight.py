@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from memupdate.checks import check_at_least, check_mapping
 from memupdate.errors import DataError, FieldError
-from memupdate.platform.config import check_engine, check_least, check_model, check_ports, check_training, one_line
+from memupdate.platform.config import check_engine, check_model, check_ports, check_training, one_line
+from memupdate.platform.rollout.check import check_rollout
+from memupdate.platform.screen import printed_to
+
+logger = logging.getLogger(__name__)
 
 # A local run on one rank takes about 5 GiB (trainer, SGLang, Ray, verl's actors). This adds 1 GiB as a margin.
 LOCAL_MEMORY_GIB = 6.0
@@ -28,6 +35,7 @@ def validate(config: DictConfig) -> None:
     if ours:
         raise FieldError(ours[0], "???", "a value: this profile leaves it to you")
     check_training(config, "memory")
+    check_rollout(config)
     check_memory_section(config)
     check_model(str(config.actor_rollout_ref.model.path))
     check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
@@ -36,20 +44,34 @@ def validate(config: DictConfig) -> None:
 
 
 def check_memory_section(config: DictConfig) -> None:
-    """Checks the settings in ``memory.*`` that are specific to memory runs: tool replies, journal, reward and scorer.
+    """Checks the settings in ``memory.*`` that are specific to memory runs: replies, journal, embedder, reward and scorer.
 
     Raises:
         FieldError: a field has a value that is not allowed.
     """
     from memupdate.broker.journal_folders import journal_folders
-    from memupdate.rewards import RewardConfig
+    from memupdate.memory.embedders import check_embedder
+    from memupdate.rewards.config import RewardConfig
+    from memupdate.rewards.scorers import check_scorer
 
     memory = config.memory
-    check_least(memory.tool_response_tokens, "memory.tool_response_tokens", 16)
+    check_at_least("memory.tool_response_tokens", memory.tool_response_tokens, 16)
     journal_folders(memory.journal_dir, memory.broker_shards)
     reward = OmegaConf.to_container(memory.reward, resolve=True)
     assert isinstance(reward, dict)
-    RewardConfig.from_mapping({str(name): value for name, value in reward.items()})
+    with _fields_of("memory"):
+        check_embedder(memory.embedder)
+        check_scorer(RewardConfig.from_mapping({str(name): value for name, value in reward.items()}).scorer)
+
+
+@contextmanager
+def _fields_of(section: str) -> Iterator[None]:
+    """Puts the section before the field of an error, as the user writes it in an override."""
+    try:
+        yield
+    except FieldError as error:
+        dotted = error.field if " " in error.field else f"{section}.{error.field}"
+        raise FieldError(dotted, error.value, error.allowed) from error
 
 
 def check_tools(path: Path) -> list[str]:
@@ -59,33 +81,42 @@ def check_tools(path: Path) -> list[str]:
         The names of the tools.
 
     Raises:
-        FieldError: there is no such file, the file lists no tools, a class cannot be imported, or verl refuses a
-            schema.
+        FieldError: there is no such file, a class does not exist, or verl or the tool refuses a schema.
     """
     if not path.is_file():
         raise FieldError(TOOLS_FIELD, str(path), "a YAML file with a list `tools`")
     content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     entries = (content.get("tools") or []) if isinstance(content, dict) else []
+    if not isinstance(entries, list):
+        raise FieldError(f"{path.name}: tools", entries, "a list of tools")
     names = [_check_tool(entry, f"{path.name}: tools[{number}]") for number, entry in enumerate(entries)]
     if not names:
         raise FieldError(TOOLS_FIELD, str(path), "at least one tool")
     return names
 
 
-def _check_tool(entry: Mapping[str, object], place: str) -> str:
+def _check_tool(entry: object, place: str) -> str:
     """Checks one entry of a tool file and returns the tool's name."""
     from pydantic import ValidationError
     from verl.tools.schemas import OpenAIFunctionToolSchema
     from verl.utils.import_utils import load_class_from_fqn
 
+    from memupdate.tools.verl_tools import MemoryTool
+
+    if not isinstance(entry, Mapping):
+        raise FieldError(place, entry, "a mapping with class_name, config and tool_schema")
     try:
-        load_class_from_fqn(str(entry["class_name"]), "tool")
+        kind = load_class_from_fqn(str(entry["class_name"]), "tool")
     except (ImportError, AttributeError, ValueError, KeyError) as error:
         raise FieldError(f"{place}.class_name", entry.get("class_name"), f"an importable class ({error})") from error
     try:
         schema = OpenAIFunctionToolSchema.model_validate(entry["tool_schema"])
     except (ValidationError, KeyError) as error:
         raise FieldError(f"{place}.tool_schema", entry.get("tool_schema"), one_line(error)) from error
+    settings = check_mapping(f"{place}.config", entry.get("config") or {}, "a mapping")
+    if isinstance(kind, type) and issubclass(kind, MemoryTool):  # others may start processes when they are made
+        with printed_to(logger):
+            kind(dict(settings), schema)
     return str(schema.function.name)
 
 

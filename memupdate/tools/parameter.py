@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from memupdate.checks import check_choice
 from memupdate.memory import JSON, MEMORY_TYPES
+
+KINDS = ("string", "integer", "number", "object", "strings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,9 @@ class Parameter:
         choices: the allowed strings; empty if any string is allowed.
         least: the smallest allowed number, or the smallest number of strings; None for no limit.
         most: the largest allowed number, or the largest number of strings; None for no limit.
+
+    Raises:
+        FieldError: there is no such kind.
     """
 
     name: str
@@ -29,6 +35,9 @@ class Parameter:
     choices: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(f"kind of parameter {self.name!r}", self.kind, KINDS)
 
     @property
     def allowed(self) -> str:

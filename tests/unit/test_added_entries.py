@@ -12,8 +12,8 @@ import pytest
 
 from memupdate.broker import MemoryBroker
 from memupdate.cli import main
-from memupdate.data.datasets import DATASETS
-from memupdate.errors import FieldError
+from memupdate.data.datasets import DATASETS, load_dataset
+from memupdate.errors import DataError, FieldError
 from memupdate.memory import EMBEDDERS, Memory, MemoryBank, Operation, make_embedder
 from memupdate.rewards import SCORERS, RewardConfig, make_scorer, memory_reward
 
@@ -127,6 +127,28 @@ def test_what_a_loader_gets_wrong_is_named(
     assert main(["preprocess", "--dataset", "diary", "--input", str(diaries), "--output", str(output)]) == 2
     assert expected in capsys.readouterr().err
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        (5, "dataset wrong: expected its function to return a list of conversations, got 5"),
+        (None, "dataset wrong: expected its function to return a list of conversations, got None"),
+        (["ana"], "dataset wrong: expected a Conversation in place 0, got 'ana'"),
+    ],
+)
+def test_a_loader_that_returns_no_conversations_is_named(
+    returned: object, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DATASETS, "load", lambda name: lambda path: returned)
+    with pytest.raises(DataError, match=expected):
+        load_dataset("wrong", tmp_path / "file")
+
+
+def test_the_help_of_the_mcp_command_names_added_embedders(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["mcp", "--help"])
+    assert "letters" in capsys.readouterr().out
 
 
 def test_a_dataset_that_nobody_added_is_an_error(diaries: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from memupdate.errors import FieldError
+from memupdate.extras import MissingExtraError
 from memupdate.tables import Table
 
 
@@ -52,6 +53,20 @@ def test_another_package_adds_an_entry(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.syspath_prepend(str(package(tmp_path, "other", "fraction = fractions:Fraction")))
     assert list(a_table()) == ["path", "lost", "fraction"]
     assert a_table().load("fraction").__name__ == "Fraction"
+
+
+def test_an_entry_whose_module_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(package(tmp_path, "other", "gone = nomodule:Thing")))
+    with pytest.raises(FieldError, match=r"entry 'gone' of memupdate\.test_things: got 'nomodule:Thing'.*'nomodule'"):
+        a_table().load("gone")
+
+
+def test_an_entry_that_needs_an_extra_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "needs_extra.py").write_text("import ray\n")
+    monkeypatch.syspath_prepend(str(package(tmp_path, "other", "remote = needs_extra:Thing")))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"memupdate\[cluster\]"):
+        a_table().load("remote")
 
 
 def test_two_packages_cannot_have_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

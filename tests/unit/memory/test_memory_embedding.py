@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -281,3 +281,45 @@ def test_minilm_finds_a_paraphrase(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows_ND[0] @ rows_ND[1] > rows_ND[0] @ rows_ND[2] + 0.2
     bank = MemoryBank.from_memories(facts(), CachingEmbedder(embedder))
     assert bank.search("Which instrument does Melanie practise?", top_k=1)[0].id == "m5"
+
+
+class OtherRows:
+    """An embedder whose rows are not what an embedder must return."""
+
+    name = "other"
+    dim = 16
+
+    def __init__(self, change: Callable[[np.ndarray], object]) -> None:
+        self.change = change
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        return self.change(HashingEmbedder(16).embed(texts))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (lambda rows_ND: rows_ND.astype(np.float64), "float64 of shape (1, 16)"),
+        (lambda rows_ND: rows_ND.tolist(), "a list"),
+        (lambda rows_ND: rows_ND[:, :8], "float32 of shape (1, 8)"),
+        (lambda rows_ND: rows_ND[:0], "float32 of shape (0, 16)"),
+        (lambda rows_ND: rows_ND[0], "float32 of shape (16,)"),
+    ],
+)
+def test_rows_of_another_kind_are_refused_wherever_texts_are_embedded(
+    change: Callable[[np.ndarray], object], shown: str
+) -> None:
+    other = OtherRows(change)
+    one = facts()[:1]
+    given = MemoryBank.from_memories(one, other, HashingEmbedder(16).embed([one[0].text]))
+    written = given.fork()
+    written.create("guinea pig")
+    for embeds in (
+        lambda: MemoryBank.from_memories(one, other),
+        lambda: CachingEmbedder(other).embed(["guinea pig"]),
+        lambda: given.search("guinea pig"),
+        written.embed_written,
+    ):
+        with pytest.raises(FieldError, match="what embedder other returned") as caught:
+            embeds()
+        assert (caught.value.value, caught.value.allowed) == (shown, "a numpy array: float32 of shape (1, 16)")

@@ -5,9 +5,12 @@ Rows U29.
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +18,7 @@ from omegaconf import OmegaConf
 
 from memupdate.errors import FieldError
 from memupdate.rewards import SCORERS, RewardConfig, ScorerConfig, make_scorer
+from memupdate.rewards.contract import ScoreItem, score_items
 from memupdate.rewards.overlap import OverlapScorer
 
 overlap = OverlapScorer().score
@@ -114,3 +118,26 @@ def test_an_unknown_export_is_an_attribute_error() -> None:
     assert "MemoryRewardManager" in memupdate.rewards.__all__
     with pytest.raises(AttributeError, match="NoSuchName"):
         _ = memupdate.rewards.NoSuchName
+
+
+class Returning:
+    """A scorer that returns what it is told to."""
+
+    name = "returning"
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def score(self, question: str, answer: str, retrieved: Sequence[str], category: int | None = None) -> float:
+        return self.value  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("value", [None, "0.5", 7.0, math.nan])
+def test_a_score_that_is_not_a_number_from_0_to_1_is_a_field_error(value: object) -> None:
+    with pytest.raises(FieldError, match=r"score of scorer returning: got .*; allowed: a number in \[0, 1\]"):
+        score_items(Returning(value), [ScoreItem("q", "a", ())])
+
+
+@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5)])
+def test_a_score_may_be_any_kind_of_number(value: float) -> None:
+    assert score_items(Returning(value), [ScoreItem("q", "a", ())]) == [value]

@@ -20,6 +20,7 @@ from memupdate.broker.results import result_record
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.memory import HashingEmbedder, Memory, MemoryBank, Operation
 from memupdate.tools import TOOLS, CallContext, TrajectoryCounts, counts_in, error_text, load_tool
+from memupdate.tools.parameter import Parameter
 
 CONTEXT = CallContext("conv-a-qa0-00000000-s1r0", 4)
 
@@ -278,3 +279,18 @@ def test_the_plain_part_loads_without_verl() -> None:
 def test_operations_survive_the_journal() -> None:
     operation = parse_call("delete_memory", {"memory_id": "m1"}, CONTEXT)
     assert Operation.from_json(json.loads(json.dumps(operation.to_json()))) == operation
+
+
+def test_a_parameter_has_a_kind_that_exists() -> None:
+    with pytest.raises(FieldError, match="kind of parameter 'count': got 'int'; allowed: one of string, integer"):
+        Parameter("count", "int", "How many.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("string", "x"), ("integer", 1), ("number", 1.5), ("object", {}), ("strings", ["x"])]
+)
+def test_every_kind_of_parameter_takes_its_own_values(kind: str, value: object) -> None:
+    parameter = Parameter("given", kind, "d")
+    assert parameter.accepts(value)
+    assert not parameter.accepts(None)
+    assert parameter.allowed and parameter.schema["description"] == "d"
