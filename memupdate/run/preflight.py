@@ -44,7 +44,7 @@ def validate(config: DictConfig) -> None:
 
 
 def check_memory_section(config: DictConfig) -> None:
-    """Checks the settings in ``memory.*`` that are specific to memory runs: replies, journal, embedder, reward and scorer.
+    """Checks the settings in ``memory.*`` of memory runs alone: replies, journal, embedder, reward and scorer.
 
     Raises:
         FieldError: a field has a value that is not allowed.

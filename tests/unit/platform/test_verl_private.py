@@ -75,7 +75,7 @@ def overridden(cls: type) -> set[str]:
     found = set()
     for own in cls.__mro__:
         if own not in bases(cls, "verl", "builtins"):
-            for name in filter(is_private, vars(own)):
+            for name in filter(is_private, defined(own)):
                 theirs = [base for base in bases(cls, "verl") if name in vars(base)]
                 found |= {full_name(theirs[0], name)} if theirs else set()
     return found
@@ -90,6 +90,19 @@ def definition(cls: type) -> ast.ClassDef:
     tree = parsed(Path(str(sys.modules[cls.__module__].__file__)))
     [node] = [one for one in ast.walk(tree) if isinstance(one, ast.ClassDef) and one.name == cls.__name__]
     return node
+
+
+def defined(cls: type) -> set[str]:
+    """The names that a class defines; of ours by the source, because verl sets attributes of our classes at run time."""
+    if cls not in bases(cls, "memupdate", "memgen"):
+        return set(vars(cls))
+    found: set[str] = set()
+    for node in definition(cls).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
 
 
 @functools.cache
