@@ -93,7 +93,7 @@ def definition(cls: type) -> ast.ClassDef:
 
 
 def defined(cls: type) -> set[str]:
-    """The names that a class defines; of ours by the source, because verl sets attributes of our classes at run time."""
+    """The names that a class defines: of ours by the source, as verl sets attributes of our classes at run time."""
     if cls not in bases(cls, "memupdate", "memgen"):
         return set(vars(cls))
     found: set[str] = set()
