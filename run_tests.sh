@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them: lint, types, then pytest.
 #   ./run_tests.sh                  everything, as CI does
-#   ./run_tests.sh quick            leaves out the integration tests that are marked slow: under eight minutes on two cores
+#   ./run_tests.sh quick            leaves out the integration tests that are marked slow
 #   ./run_tests.sh tests/unit -n 2  pytest with these arguments; this one takes a minute and starts no Ray
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
