@@ -24,7 +24,7 @@ def settings(tmp_path: Path) -> Settings:
     return settings
 
 
-def evaluated(settings: Settings, rows: list[dict[str, Any]]) -> tuple[dict[str, float], list[float]]:
+def evaluated(settings: Settings, rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[float]]:
     """The summary, as it was returned and written, and the score of each example."""
     assert settings.dataset.test_file is not None
     write_lines(Path(settings.dataset.test_file), rows)
@@ -35,8 +35,8 @@ def evaluated(settings: Settings, rows: list[dict[str, Any]]) -> tuple[dict[str,
 
 
 def test_g33_scores_and_their_interval(settings: Settings) -> None:
-    """The references of two of four examples are what the model says. Of four draws from two ones and two zeros, none
-    or all are ones in 1 of 16 cases each: more than 2.5 %, so that the interval is all of [0, 1]."""
+    """The references of two of four examples are what the model says. At the exact upper bound of a proportion, two
+    or fewer of four have the probability 2.5 %. The lower bound is as far from 0 as the upper from 1."""
     rows = copy_task(4, seed=9)
     for row, said in zip(rows, MemGenRunner(settings).generate([row["prompt"] for row in rows]), strict=True):
         assert said["answer"].strip()
@@ -44,7 +44,11 @@ def test_g33_scores_and_their_interval(settings: Settings) -> None:
     rows[1]["completion"] = rows[3]["completion"] = "something else"
     summary, scores = evaluated(settings, rows)
     assert scores == [1.0, 0.0, 1.0, 0.0]
-    assert (summary["score"], summary["score_low"], summary["score_high"]) == (0.5, 0.0, 1.0)
+    assert summary["score"] == 0.5
+    high = summary["score_high"]
+    assert (1 - high) ** 4 + 4 * high * (1 - high) ** 3 + 6 * high**2 * (1 - high) ** 2 == pytest.approx(0.025)
+    assert 0.5 < high < 1 and summary["score_low"] == pytest.approx(1 - high)
+    assert summary["score_interval"] == "95% of 4 examples, exact binomial (Clopper-Pearson)"
 
 
 def test_g33_the_reward_is_the_one_that_is_set(settings: Settings) -> None:
