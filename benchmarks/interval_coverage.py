@@ -63,7 +63,7 @@ def simulate(
     rng: np.random.Generator, repetitions: int, seeds: int, clusters: int, effects: str, noise: float, between: float
 ) -> Data:
     """Draws data sets whose true mean is 0."""
-    sizes_RC = np.clip(np.round(np.exp(rng.normal(2.7, 0.8, (repetitions, clusters)))), 3, 90)
+    sizes_RC: Floats = np.clip(np.round(rng.lognormal(2.7, 0.8, (repetitions, clusters))), 3, 90)
     means_RSC = (
         EFFECTS[effects](rng, (repetitions, 1, clusters))
         + between * rng.standard_normal((repetitions, seeds, 1))
@@ -120,7 +120,8 @@ def welch(means_RSC: Floats) -> Floats:
     of_clusters_R = means_RSC.mean(1).var(1, ddof=1) / clusters
     variance_R = of_seeds_R + of_clusters_R
     degrees_R = variance_R**2 / (of_seeds_R**2 / (seeds - 1) + of_clusters_R**2 / (clusters - 1))
-    return np.array([student_t(LEVEL, max(1, int(degrees))) for degrees in degrees_R]) * np.sqrt(variance_R)
+    half_R: Floats = np.array([student_t(LEVEL, max(1, int(one))) for one in degrees_R]) * np.sqrt(variance_R)
+    return half_R
 
 
 def measured(bounds: dict[str, Bounds]) -> dict[str, dict[str, float | None]]:

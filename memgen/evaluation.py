@@ -92,7 +92,7 @@ def evaluate(
         "score": score.mean,
         "score_low": score.low,
         "score_high": score.high,
-        "score_interval": f"{score.level:.0%} of {score.clusters} examples, {score.method}",
+        "score_interval": f"{score.level:.0%} over {score.clusters} examples: {score.method}",
         "loss": reference_loss(settings, model, tokenizer, examples),
         **method_of(settings.model.method).summary(counts),
         "tokens": tokens / len(rows),

@@ -48,7 +48,7 @@ def test_g33_scores_and_their_interval(settings: Settings) -> None:
     high = summary["score_high"]
     assert (1 - high) ** 4 + 4 * high * (1 - high) ** 3 + 6 * high**2 * (1 - high) ** 2 == pytest.approx(0.025)
     assert 0.5 < high < 1 and summary["score_low"] == pytest.approx(1 - high)
-    assert summary["score_interval"] == "95% of 4 examples, exact binomial (Clopper-Pearson)"
+    assert summary["score_interval"] == "95% over 4 examples: exact binomial (Clopper-Pearson)"
 
 
 def test_g33_the_reward_is_the_one_that_is_set(settings: Settings) -> None:
