@@ -24,6 +24,7 @@ from memupdate.broker.routing import checked_namespace
 from memupdate.broker.turns import Turn, Turns
 from memupdate.errors import MemupdateError, UnknownMemoryError
 from memupdate.memory import BankView, Embedder, MemoryBank, Operation, make_embedder
+from memupdate.memory.operation import without_keys
 
 logger = logging.getLogger(__name__)
 
@@ -252,7 +253,8 @@ class MemoryBroker(BankService):
     async def _adopt(self, namespace: str, parent: str, recipe: Recipe, key: str) -> Opened:
         if self._registry.get(namespace) is not None:
             return self._registry.fork(namespace, parent, key)
-        sample_id, initial, operations = recipe["sample_id"], recipe["initial"], recipe["operations"]
+        sample_id, initial = recipe["sample_id"], recipe["initial"]
+        operations = without_keys(recipe["operations"])
         await self._load(sample_id)
         opened = self._registry.started(sample_id, key, parent)
         check_digest(namespace, sample_id, initial, self._conversations.digest(sample_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -106,3 +106,8 @@ class Operation:
         if not isinstance(record, Mapping) or set(record) != set(cls.__slots__):
             raise FieldError("operation", record, "an object with kind, arguments and key")
         return cls(**record)
+
+
+def without_keys(operations: Iterable[Operation]) -> list[Operation]:
+    """Returns the operations without their idempotency keys."""
+    return [Operation.checked_before(one.kind, one.arguments, "") for one in operations]
