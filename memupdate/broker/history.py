@@ -61,8 +61,8 @@ def closed(number: int) -> Record:
 
 
 def operations_of(record: Record) -> list[Operation]:
-    """Returns the operations in a record."""
-    return [Operation.from_json(told) for told in record.get("operations", [])]
+    """Returns the operations in a record. They were checked when they were written, perhaps with other limits."""
+    return [Operation.checked_before(**told) for told in record.get("operations", [])]
 
 
 def still_needed(records: Iterable[Record]) -> Sequence[bool]:

@@ -51,7 +51,8 @@ class BankService(ABC):
             key: the idempotency key. A repeated call with the same key also answers ``created``.
 
         Raises:
-            FieldError: there is no such conversation, or the namespace is open on another one.
+            FieldError: there is no such conversation, the namespace is open on another one, or its name is longer than
+                ``routing.MAX_NAMESPACE_CHARACTERS``.
             DataError: the conversation's file is broken.
         """
 

@@ -7,6 +7,7 @@ import hashlib
 from memupdate.errors import FieldError
 
 DEFAULT_BROKER_NAME = "memory_broker"
+MAX_NAMESPACE_CHARACTERS = 1024
 
 
 def checked_namespace(namespace: object) -> str:
@@ -23,6 +24,19 @@ def checked_namespace(namespace: object) -> str:
     except UnicodeEncodeError as error:
         raise FieldError("namespace", namespace, f"{allowed}, without lone surrogates") from error
     return namespace
+
+
+def checked_new_namespace(namespace: object) -> str:
+    """Returns ``namespace`` if a bank may be opened under it.
+
+    Raises:
+        FieldError: as ``checked_namespace``, or the namespace is longer than ``MAX_NAMESPACE_CHARACTERS``.
+    """
+    checked = checked_namespace(namespace)
+    if len(checked) > MAX_NAMESPACE_CHARACTERS:
+        allowed = f"at most {MAX_NAMESPACE_CHARACTERS:,} characters (this has {len(checked):,})"
+        raise FieldError("namespace", checked, allowed)
+    return checked
 
 
 def shard_of(namespace: str, shards: int) -> int:

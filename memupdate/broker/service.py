@@ -20,7 +20,7 @@ from memupdate.broker.protocol import BankService
 from memupdate.broker.recovery import check_digest, recover
 from memupdate.broker.registry import BankRegistry, OpenBank
 from memupdate.broker.results import Evaluation, Opened, Outcome, Recipe, Refusal, StateForReward, result_record
-from memupdate.broker.routing import checked_namespace
+from memupdate.broker.routing import checked_namespace, checked_new_namespace
 from memupdate.broker.turns import Turn, Turns
 from memupdate.errors import MemupdateError, UnknownMemoryError
 from memupdate.memory import BankView, Embedder, MemoryBank, Operation, make_embedder
@@ -117,9 +117,11 @@ class MemoryBroker(BankService):
         return {"namespaces": len(self._registry), "embedded": self._embeddings.cached.computed}
 
     async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> Opened:
+        checked_new_namespace(namespace)
         return await self._to_the_end(lambda: self._open(namespace, sample_id, key), namespace)
 
     async def fork(self, namespace: str, parent: str, key: str = "") -> Opened:
+        checked_new_namespace(namespace)
         return await self._to_the_end(lambda: self._fork(namespace, parent, key), namespace, parent)
 
     async def run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
@@ -224,6 +226,7 @@ class MemoryBroker(BankService):
             DataError: the conversation differs on this shard, or the replayed bank differs from the parent.
             FieldError: the namespace is open already and not a fork of this parent.
         """
+        checked_new_namespace(namespace)
         return await self._to_the_end(lambda: self._adopt(namespace, parent, recipe, key), namespace)
 
     async def stop(self) -> None:

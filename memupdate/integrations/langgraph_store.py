@@ -24,12 +24,13 @@ from langgraph.store.base import (
 )
 
 from memupdate.broker import BankService
+from memupdate.broker.routing import checked_new_namespace
 from memupdate.errors import FieldError
 from memupdate.integrations.background import relay, submit, wait_for
 from memupdate.integrations.store_bank import StoreBank
 from memupdate.integrations.store_filters import checked_filter, passes
 from memupdate.integrations.store_items import Draft, StoredItem, draft
-from memupdate.integrations.store_namespaces import Namespace, fulfils, namespace_of, starts_with
+from memupdate.integrations.store_namespaces import Namespace, fulfils, namespace_of, side_bank_of, starts_with
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +149,7 @@ class MemoryBankStore(BaseStore):
         return answers
 
     def _checked_write(self, op: PutOp) -> Written:
+        checked_new_namespace(side_bank_of(op.namespace))  # the longest name of a bank that the put may open
         if op.value is None:
             return op.namespace, op.key
         index: Literal[False] | list[str] | None = op.index
