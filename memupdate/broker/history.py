@@ -6,7 +6,7 @@ opened again, whereas a number always belongs to the same bank.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from memupdate.broker.journal import Record
@@ -55,6 +55,17 @@ def ran(number: int, operations: Sequence[Operation]) -> Record:
     return {"run": number, "operations": [operation.to_json() for operation in operations]}
 
 
+def together(records: Sequence[Record]) -> Record:
+    """Returns the record of turns of several banks that take effect together. It is one line, so it is never torn."""
+    return records[0] if len(records) == 1 else {"together": list(records)}
+
+
+def parts(records: Iterable[Record]) -> Iterator[Record]:
+    """Yields the records in order. In place of a record of ``together``, it yields the records of its turns."""
+    for record in records:
+        yield from record.get("together", [record])
+
+
 def closed(number: int) -> Record:
     """Returns the record of a bank that was closed."""
     return {"close": number}
@@ -63,6 +74,17 @@ def closed(number: int) -> Record:
 def operations_of(record: Record) -> list[Operation]:
     """Returns the operations in a record. They were checked when they were written, perhaps with other limits."""
     return [Operation.checked_before(**told) for told in record.get("operations", [])]
+
+
+def needed_whole(records: Iterable[Record]) -> Sequence[bool]:
+    """Returns, for each record, whether any of its ``parts`` is ``still_needed``, so that a compaction must keep it."""
+    told = list(records)
+    needed = iter(still_needed(parts(told)))
+    stays = []
+    for record in told:
+        of_parts = [next(needed) for _ in parts([record])]
+        stays.append(any(of_parts))
+    return stays
 
 
 def still_needed(records: Iterable[Record]) -> Sequence[bool]:

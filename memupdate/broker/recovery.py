@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from memupdate.broker.conversations import Conversations
-from memupdate.broker.history import operations_of, still_needed
+from memupdate.broker.history import operations_of, parts, still_needed
 from memupdate.broker.journal import Record
 from memupdate.broker.registry import BankRegistry, OpenBank
 from memupdate.errors import DataError, MemupdateError
@@ -26,7 +26,7 @@ def recover(records: Iterable[Record], registry: BankRegistry, conversations: Co
         DataError: a conversation has changed since the journal was written, or an operation does not apply.
         FieldError: a conversation is missing.
     """
-    told = list(records)
+    told = list(parts(records))
     needed = [record for record, stays in zip(told, still_needed(told), strict=True) if stays]
     namespaces: dict[int, str] = {}
     for record in needed:

@@ -19,7 +19,16 @@ from memupdate.broker.journal import Journal, JournalError, Record, check_writte
 from memupdate.broker.protocol import BankService
 from memupdate.broker.recovery import check_digest, recover
 from memupdate.broker.registry import BankRegistry, OpenBank
-from memupdate.broker.results import Evaluation, Opened, Outcome, Recipe, Refusal, StateForReward, result_record
+from memupdate.broker.results import (
+    Evaluation,
+    Opened,
+    Outcome,
+    Recipe,
+    Refusal,
+    StateForReward,
+    check_none_refused,
+    result_record,
+)
 from memupdate.broker.routing import checked_namespace, checked_new_namespace
 from memupdate.broker.turns import Turn, Turns
 from memupdate.errors import MemupdateError, UnknownMemoryError
@@ -137,6 +146,9 @@ class MemoryBroker(BankService):
                 await asyncio.shield(written)
             check_written(turn.on_disk)
         return turn.outcomes
+
+    async def run_together(self, turns: Mapping[str, Sequence[Operation]]) -> dict[str, list[Outcome]]:
+        return await self._to_the_end(lambda: self._run_together(turns), *turns)
 
     def begin(self, namespace: str, operations: Sequence[Operation]) -> Turn | None:
         """Applies a turn immediately if it need not wait for an earlier call or for an embedding model.
@@ -270,9 +282,7 @@ class MemoryBroker(BankService):
         opened = await self._current(namespace)
         bank, before = opened.bank, opened.bank.edits
         try:
-            if len(operations) > 1:
-                await self._vectors(bank, operations)  # one batch for the turn, as far as texts are known
-            outcomes = [outcome_of(bank, one, await self._vectors(bank, [one])) for one in operations]
+            outcomes = await self._outcomes(bank, operations)
             if self._journal is not None and bank.edits > before:
                 await self._record(history.ran(opened.number, bank.edits_since(before)))
         except BaseException:
@@ -280,6 +290,33 @@ class MemoryBroker(BankService):
                 opened.undo_to = before
             raise
         return outcomes
+
+    async def _run_together(self, turns: Mapping[str, Sequence[Operation]]) -> dict[str, list[Outcome]]:
+        banks = {namespace: await self._current(namespace) for namespace in turns}
+        before = {namespace: opened.bank.edits for namespace, opened in banks.items()}
+        try:
+            outcomes = {}
+            for namespace, operations in turns.items():
+                outcomes[namespace] = await self._outcomes(banks[namespace].bank, operations)
+                check_none_refused(namespace, operations, outcomes[namespace])
+            changed = [
+                history.ran(opened.number, opened.bank.edits_since(before[namespace]))
+                for namespace, opened in banks.items()
+                if opened.bank.edits > before[namespace]
+            ]
+            if changed:
+                await self._record(history.together(changed))
+        except BaseException:
+            for namespace, opened in banks.items():
+                if opened.bank.edits > before[namespace]:
+                    opened.undo_to = before[namespace]
+            raise
+        return outcomes
+
+    async def _outcomes(self, bank: MemoryBank, operations: Sequence[Operation]) -> list[Outcome]:
+        if len(operations) > 1:
+            await self._vectors(bank, operations)  # one batch for the turn, as far as texts are known
+        return [outcome_of(bank, one, await self._vectors(bank, [one])) for one in operations]
 
     async def _close(self, namespace: str) -> None:
         await self._record(history.closed(self._registry.at(namespace).number))
@@ -290,7 +327,7 @@ class MemoryBroker(BankService):
 
     async def _compact(self, journal: Journal) -> None:
         try:
-            await journal.compact(history.still_needed)
+            await journal.compact(history.needed_whole)
         except JournalError:
             logger.exception("the journal goes on as it is, without compaction")
         else:

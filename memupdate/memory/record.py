@@ -16,7 +16,7 @@ JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
 MEMORY_TYPES = ("episodic", "semantic", "procedural")
 MAX_CONTENT_CHARACTERS = 8000
-# Readers of JSON give up at different depths: Python near 1,000 levels, others from 128 on. A value may be inside others.
+# Readers of JSON give up at different depths: Python near 1,000 levels, others from 128 on. A record adds a few levels.
 MAX_NESTING = 64
 
 _DATE = re.compile(

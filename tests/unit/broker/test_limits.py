@@ -47,7 +47,7 @@ def test_the_deepest_value_is_read_back_from_the_wire_the_journal_and_json(tmp_p
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("levels", [MAX_NESTING + 1, 500, 940, 3000, 100_000])
+@pytest.mark.parametrize("levels", [MAX_NESTING + 1, 500, 940, 3000])
 def test_a_deeper_value_is_refused_by_name_and_the_error_can_be_shown_and_sent(levels: int) -> None:
     bank = MemoryBank.from_memories([], HashingEmbedder())
     refused = [
@@ -60,7 +60,9 @@ def test_a_deeper_value_is_refused_by_name_and_the_error_can_be_shown_and_sent(l
         with pytest.raises(FieldError) as caught:
             attempt()
         assert caught.value.field == "metadata"
-        assert "got 'a value with more levels'; allowed: lists and objects nested at most 64 levels" in str(caught.value)
+        assert "got 'a value with more levels'; allowed: lists and objects nested at most 64 levels" in str(
+            caught.value
+        )
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     with pytest.raises(FieldError, match=r"evidence: .*at most 64 levels"):
         Operation("create", {"content": "x", "evidence": nested(levels, lists=True)})
