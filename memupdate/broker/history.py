@@ -7,6 +7,7 @@ opened again, whereas a number always belongs to the same bank.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from memupdate.broker.journal import Record
@@ -78,13 +79,16 @@ def operations_of(record: Record) -> list[Operation]:
 
 def needed_whole(records: Iterable[Record]) -> Sequence[bool]:
     """Returns, for each record, whether any of its ``parts`` is ``still_needed``, so that a compaction must keep it."""
-    told = list(records)
-    needed = iter(still_needed(parts(told)))
-    stays = []
-    for record in told:
-        of_parts = [next(needed) for _ in parts([record])]
-        stays.append(any(of_parts))
-    return stays
+    sizes: list[int] = []
+
+    def counted() -> Iterator[Record]:
+        for record in records:
+            of_record = list(parts([record]))
+            sizes.append(len(of_record))
+            yield from of_record
+
+    needed = iter(still_needed(counted()))
+    return [any(list(islice(needed, size))) for size in sizes]
 
 
 def still_needed(records: Iterable[Record]) -> Sequence[bool]:
