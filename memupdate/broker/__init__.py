@@ -12,8 +12,8 @@ from memupdate.broker.conversations import Conversations
 from memupdate.broker.journal import JournalError
 from memupdate.broker.protocol import BankService
 from memupdate.broker.registry import BankRegistry, UnknownNamespaceError
-from memupdate.broker.results import Outcome, Refusal
-from memupdate.broker.routing import DEFAULT_BROKER_NAME
+from memupdate.broker.results import Outcome, Refusal, RefusedError
+from memupdate.broker.routing import DEFAULT_BROKER_NAME, ReshardedError
 from memupdate.broker.service import MemoryBroker
 from memupdate.extras import missing_extras_named
 
@@ -34,6 +34,8 @@ __all__ = [
     "MemoryStoreManager",
     "Outcome",
     "Refusal",
+    "RefusedError",
+    "ReshardedError",
     "RunningBroker",
     "UnknownNamespaceError",
     "start_broker",

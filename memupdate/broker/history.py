@@ -6,7 +6,8 @@ opened again, whereas a number always belongs to the same bank.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from memupdate.broker.journal import Record
@@ -55,14 +56,39 @@ def ran(number: int, operations: Sequence[Operation]) -> Record:
     return {"run": number, "operations": [operation.to_json() for operation in operations]}
 
 
+def together(records: Sequence[Record]) -> Record:
+    """Returns the record of turns of several banks that take effect together. It is one line, so it is never torn."""
+    return records[0] if len(records) == 1 else {"together": list(records)}
+
+
+def parts(records: Iterable[Record]) -> Iterator[Record]:
+    """Yields the records in order. In place of a record of ``together``, it yields the records of its turns."""
+    for record in records:
+        yield from record.get("together", [record])
+
+
 def closed(number: int) -> Record:
     """Returns the record of a bank that was closed."""
     return {"close": number}
 
 
 def operations_of(record: Record) -> list[Operation]:
-    """Returns the operations in a record."""
-    return [Operation.from_json(told) for told in record.get("operations", [])]
+    """Returns the operations in a record. They were checked when they were written, perhaps with other limits."""
+    return [Operation.checked_before(**told) for told in record.get("operations", [])]
+
+
+def needed_whole(records: Iterable[Record]) -> Sequence[bool]:
+    """Returns, for each record, whether any of its ``parts`` is ``still_needed``, so that a compaction must keep it."""
+    sizes: list[int] = []
+
+    def counted() -> Iterator[Record]:
+        for record in records:
+            of_record = list(parts([record]))
+            sizes.append(len(of_record))
+            yield from of_record
+
+    needed = iter(still_needed(counted()))
+    return [any(list(islice(needed, size))) for size in sizes]
 
 
 def still_needed(records: Iterable[Record]) -> Sequence[bool]:

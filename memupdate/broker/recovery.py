@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from memupdate.broker.conversations import Conversations
-from memupdate.broker.history import operations_of, still_needed
+from memupdate.broker.history import operations_of, parts, still_needed
 from memupdate.broker.journal import Record
 from memupdate.broker.registry import BankRegistry, OpenBank
 from memupdate.errors import DataError, MemupdateError
 from memupdate.memory import MemoryBank, Operation
+from memupdate.memory.operation import without_keys
 
 
 def recover(records: Iterable[Record], registry: BankRegistry, conversations: Conversations) -> None:
@@ -25,7 +26,7 @@ def recover(records: Iterable[Record], registry: BankRegistry, conversations: Co
         DataError: a conversation has changed since the journal was written, or an operation does not apply.
         FieldError: a conversation is missing.
     """
-    told = list(records)
+    told = list(parts(records))
     needed = [record for record, stays in zip(told, still_needed(told), strict=True) if stays]
     namespaces: dict[int, str] = {}
     for record in needed:
@@ -52,7 +53,7 @@ def _opened(number: int, record: Any, conversations: Conversations) -> OpenBank:
     sample_id, namespace = record["sample_id"], record["namespace"]
     bank = conversations.fork(sample_id)
     check_digest(namespace, sample_id, record["digest"], conversations.digest(sample_id))
-    _replay(bank, namespace, operations_of(record))
+    _replay(bank, namespace, without_keys(operations_of(record)))  # the operations are those of a parent
     return OpenBank(number, sample_id, bank, parent=record["from"], key=record["key"])
 
 

@@ -19,11 +19,21 @@ from memupdate.broker.journal import Journal, JournalError, Record, check_writte
 from memupdate.broker.protocol import BankService
 from memupdate.broker.recovery import check_digest, recover
 from memupdate.broker.registry import BankRegistry, OpenBank
-from memupdate.broker.results import Evaluation, Opened, Outcome, Recipe, Refusal, StateForReward, result_record
-from memupdate.broker.routing import checked_namespace
+from memupdate.broker.results import (
+    Evaluation,
+    Opened,
+    Outcome,
+    Recipe,
+    Refusal,
+    StateForReward,
+    check_none_refused,
+    result_record,
+)
+from memupdate.broker.routing import checked_namespace, checked_new_namespace
 from memupdate.broker.turns import Turn, Turns
 from memupdate.errors import MemupdateError, UnknownMemoryError
 from memupdate.memory import BankView, Embedder, MemoryBank, Operation, make_embedder
+from memupdate.memory.operation import without_keys
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +126,11 @@ class MemoryBroker(BankService):
         return {"namespaces": len(self._registry), "embedded": self._embeddings.cached.computed}
 
     async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> Opened:
+        checked_new_namespace(namespace)
         return await self._to_the_end(lambda: self._open(namespace, sample_id, key), namespace)
 
     async def fork(self, namespace: str, parent: str, key: str = "") -> Opened:
+        checked_new_namespace(namespace)
         return await self._to_the_end(lambda: self._fork(namespace, parent, key), namespace, parent)
 
     async def run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
@@ -134,6 +146,9 @@ class MemoryBroker(BankService):
                 await asyncio.shield(written)
             check_written(turn.on_disk)
         return turn.outcomes
+
+    async def run_together(self, turns: Mapping[str, Sequence[Operation]]) -> dict[str, list[Outcome]]:
+        return await self._to_the_end(lambda: self._run_together(turns), *turns)
 
     def begin(self, namespace: str, operations: Sequence[Operation]) -> Turn | None:
         """Applies a turn immediately if it need not wait for an earlier call or for an embedding model.
@@ -223,6 +238,7 @@ class MemoryBroker(BankService):
             DataError: the conversation differs on this shard, or the replayed bank differs from the parent.
             FieldError: the namespace is open already and not a fork of this parent.
         """
+        checked_new_namespace(namespace)
         return await self._to_the_end(lambda: self._adopt(namespace, parent, recipe, key), namespace)
 
     async def stop(self) -> None:
@@ -252,7 +268,8 @@ class MemoryBroker(BankService):
     async def _adopt(self, namespace: str, parent: str, recipe: Recipe, key: str) -> Opened:
         if self._registry.get(namespace) is not None:
             return self._registry.fork(namespace, parent, key)
-        sample_id, initial, operations = recipe["sample_id"], recipe["initial"], recipe["operations"]
+        sample_id, initial = recipe["sample_id"], recipe["initial"]
+        operations = without_keys(recipe["operations"])
         await self._load(sample_id)
         opened = self._registry.started(sample_id, key, parent)
         check_digest(namespace, sample_id, initial, self._conversations.digest(sample_id))
@@ -265,9 +282,7 @@ class MemoryBroker(BankService):
         opened = await self._current(namespace)
         bank, before = opened.bank, opened.bank.edits
         try:
-            if len(operations) > 1:
-                await self._vectors(bank, operations)  # one batch for the turn, as far as texts are known
-            outcomes = [outcome_of(bank, one, await self._vectors(bank, [one])) for one in operations]
+            outcomes = await self._outcomes(bank, operations)
             if self._journal is not None and bank.edits > before:
                 await self._record(history.ran(opened.number, bank.edits_since(before)))
         except BaseException:
@@ -275,6 +290,33 @@ class MemoryBroker(BankService):
                 opened.undo_to = before
             raise
         return outcomes
+
+    async def _run_together(self, turns: Mapping[str, Sequence[Operation]]) -> dict[str, list[Outcome]]:
+        banks = {namespace: await self._current(namespace) for namespace in turns}
+        before = {namespace: opened.bank.edits for namespace, opened in banks.items()}
+        try:
+            outcomes = {}
+            for namespace, operations in turns.items():
+                outcomes[namespace] = await self._outcomes(banks[namespace].bank, operations)
+                check_none_refused(namespace, operations, outcomes[namespace])
+            changed = [
+                history.ran(opened.number, opened.bank.edits_since(before[namespace]))
+                for namespace, opened in banks.items()
+                if opened.bank.edits > before[namespace]
+            ]
+            if changed:
+                await self._record(history.together(changed))
+        except BaseException:
+            for namespace, opened in banks.items():
+                if opened.bank.edits > before[namespace]:
+                    opened.undo_to = before[namespace]
+            raise
+        return outcomes
+
+    async def _outcomes(self, bank: MemoryBank, operations: Sequence[Operation]) -> list[Outcome]:
+        if len(operations) > 1:
+            await self._vectors(bank, operations)  # one batch for the turn, as far as texts are known
+        return [outcome_of(bank, one, await self._vectors(bank, [one])) for one in operations]
 
     async def _close(self, namespace: str) -> None:
         await self._record(history.closed(self._registry.at(namespace).number))
@@ -285,7 +327,7 @@ class MemoryBroker(BankService):
 
     async def _compact(self, journal: Journal) -> None:
         try:
-            await journal.compact(history.still_needed)
+            await journal.compact(history.needed_whole)
         except JournalError:
             logger.exception("the journal goes on as it is, without compaction")
         else:
