@@ -10,7 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from memupdate.broker.journal import Record
+from memupdate.errors import DataError
 from memupdate.memory import JSON, Operation
+
+KINDS = ("open", "fork", "run", "close")
 
 
 def opened(
@@ -60,6 +63,21 @@ def closed(number: int) -> Record:
     return {"close": number}
 
 
+def kind_of(record: Record) -> tuple[str, int]:
+    """Returns the kind of a record, and the number of its bank.
+
+    Raises:
+        DataError: there is no such kind, or no number.
+    """
+    kind, number = next(iter(record.items()), ("", None))
+    if kind not in KINDS or not isinstance(number, int):
+        raise DataError(
+            f"journal_dir: the journal has a record that begins with {kind!r}: {number!r}; allowed: "
+            f"{', '.join(KINDS)} with a bank's number. It was written by another version of memupdate"
+        )
+    return kind, number
+
+
 def operations_of(record: Record) -> list[Operation]:
     """Returns the operations in a record."""
     return [Operation.from_json(told) for told in record.get("operations", [])]
@@ -70,13 +88,22 @@ def still_needed(records: Iterable[Record]) -> Sequence[bool]:
 
     A closed bank is needed up to the last fork of it that is needed itself. Its closing record is needed too, because
     its namespace may have been opened again.
+
+    Raises:
+        DataError: there is no such kind of record, or a record is about a bank that no earlier record opened.
     """
     told: list[tuple[str, int, Any]] = []
+    seen: set[int] = set()
     alive: set[int] = set()
     for record in records:
-        kind, number = next(iter(record.items()))
+        kind, number = kind_of(record)
         told.append((kind, number, record.get("parent")))
+        if (number in seen) == (kind in ("open", "fork")) or (kind == "fork" and record.get("parent") not in seen):
+            raise DataError(
+                f"journal_dir: a {kind} record about bank {number} is out of order; allowed: opened once, first"
+            )
         if kind in ("open", "fork"):
+            seen.add(number)
             alive.add(number)
         elif kind == "close":
             alive.discard(number)
