@@ -22,6 +22,7 @@ from memupdate.broker.journal_file import (
     encoded,
     encoded_line,
     good_lines,
+    refusals,
     write_all,
 )
 from memupdate.broker.journal_generations import (
@@ -37,7 +38,7 @@ from memupdate.broker.journal_generations import (
     write_generation,
 )
 from memupdate.broker.journal_header import Header, Replaced, header_of
-from memupdate.broker.journal_lock import LOCK, locked
+from memupdate.broker.journal_lock import LOCK, is_lock, locked
 from memupdate.errors import DataError, MemupdateError
 from memupdate.files import make_folder, sync
 
@@ -80,7 +81,7 @@ class Journal:
         self._withdrawn: Path | None = None  # a generation that must not be there at the next write
         self._superseded: list[Path] = []  # files that are not needed any more
         self._closed = self._released = False
-        try:
+        with refusals(folder):
             make_folder(folder)
             check_is_bank(folder)
             self._lock = locked(folder, lock_wait_s)
@@ -90,8 +91,6 @@ class Journal:
             except BaseException:
                 os.close(self._lock)
                 raise
-        except OSError as error:
-            raise JournalError(str(folder), error.strerror or str(error)) from error
         self._next = 0
         self._size = 0
         # Writes for callers that must not block.
@@ -111,17 +110,8 @@ class Journal:
             DataError: a record is damaged. The message names the file and the line.
             JournalError: a torn record cannot be cut off, or what was read cannot be synced.
         """
-        written = 0
-        for end, number, body in good_lines(self._path):
-            if number:
-                yield json.loads(body)
-            elif (header := header_of(self._path)) is not None:
-                written = header.records
-            self._next += 1
-            self._size = end
-        if self._next <= written:
-            raise DataError(f"{self._path}:{self._next + 1}: expected {written} records, found the end or damage")
-        try:
+        with refusals(self._path):
+            yield from self._read()
             torn = self._path.stat().st_size - self._size
             if torn:
                 logger.warning("%s: dropped %d bytes that a crash left unfinished at its end", self._path, torn)
@@ -130,8 +120,6 @@ class Journal:
             sync(self._path)
             sync(self.folder)
             self._superseded = superseded(self.folder, self._path)
-        except OSError as error:
-            raise JournalError(str(self._path), error.strerror or str(error)) from error
         self._remove_superseded()
 
     async def append(self, record: Record) -> None:
@@ -226,6 +214,18 @@ class Journal:
         finally:
             os.close(self._lock)
 
+    def _read(self) -> Iterator[Record]:
+        written = 0
+        for end, number, body in good_lines(self._path):
+            if number:
+                yield json.loads(body)
+            elif (header := header_of(self._path)) is not None:
+                written = header.records
+            self._next += 1
+            self._size = end
+        if self._next <= written:
+            raise DataError(f"{self._path}:{self._next + 1}: expected {written} records, found the end or damage")
+
     def _write(self, bodies: Sequence[bytes]) -> None:
         self._ready()
         lines = [encoded_line(self._next + place, self._next, body) for place, body in enumerate(bodies)]
@@ -259,7 +259,7 @@ class Journal:
             JournalError: it cannot be done now. Nothing may be written.
             DataError: acknowledged records cannot be read again.
         """
-        try:
+        with refusals(self._path):
             if self._withdrawn is not None:
                 withdraw(self._withdrawn)
                 self._withdrawn = None
@@ -268,8 +268,6 @@ class Journal:
                 if not self._unsynced:
                     self._sync()
                 self._torn = False
-        except OSError as error:
-            raise JournalError(str(self._path), error.strerror or str(error)) from error
         if self._unsynced:
             self._replace([True] * (self._next - 1))
 
@@ -281,7 +279,7 @@ class Journal:
             raise
 
     def _compact(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
-        with self._writes:
+        with self._writes, refusals(self._path):
             self._ready()
             self._replace(choose(json.loads(body) for body in self._bodies()))
 
@@ -293,7 +291,7 @@ class Journal:
         if not self._remove_superseded():
             raise JournalError(str(self._superseded[0]), "an older generation cannot be removed")
         old = self._path
-        try:
+        with refusals(self.folder):
             target = next_path(self.folder, int(old.stem))
             after = Replaced(int(old.stem), self._size, sha256_of(old, self._size))
             chosen = (body for body, stay in zip(self._bodies(), stays, strict=True) if stay)
@@ -304,8 +302,6 @@ class Journal:
                 self._withdrawn = target
                 os.close(file)
                 raise
-        except OSError as error:
-            raise JournalError(str(self.folder), error.strerror or str(error)) from error
         left, self._file = self._file, file
         self._path, self._next, self._size, self._unsynced = target, count, size, False
         self._superseded = [old]
@@ -364,16 +360,15 @@ def erase(folder: Path, lock_wait_s: float = 10.0) -> None:
     """
     if not folder.is_dir():
         return
-    try:
-        if not own_files(folder) and any(path.name != LOCK for path in folder.iterdir()):
+    with refusals(folder):
+        if not own_files(folder) and not all(map(is_lock, folder.iterdir())):
             return
         lock = locked(folder, lock_wait_s)
         try:
             for path in own_files(folder):  # from old to new, so that a crash leaves the present banks or none
                 path.unlink()
-            (folder / LOCK).unlink()
+            if is_lock(folder / LOCK):
+                (folder / LOCK).unlink()
             sync(folder)
         finally:
             os.close(lock)
-    except OSError as error:
-        raise JournalError(str(folder), error.strerror or str(error)) from error

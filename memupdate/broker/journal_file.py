@@ -11,6 +11,7 @@ records:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -62,6 +63,15 @@ class UncertainWriteError(JournalError):
             "back if the broker ends before its next successful write; allowed: a directory of this process alone, "
             "writable, on a disk with room"
         )
+
+
+@contextlib.contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Raises a ``JournalError`` about this file or folder if the operating system refuses something in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise JournalError(str(path), error.strerror or str(error)) from error
 
 
 def write_all(file: int, data: bytes) -> None:

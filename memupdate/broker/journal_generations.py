@@ -14,13 +14,12 @@ import hashlib
 import logging
 import os
 import re
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from memupdate.broker.journal_file import encoded, encoded_line, good_lines, write_all
-from memupdate.broker.journal_header import Header, Replaced, header_of
-from memupdate.broker.journal_lock import LOCK
+from memupdate.broker.journal_header import Header, Replaced, header_of, is_begun
+from memupdate.broker.journal_lock import is_lock
 from memupdate.errors import DataError, FieldError
 from memupdate.files import sync
 
@@ -60,10 +59,7 @@ def check_is_bank(folder: Path) -> None:
 
 
 def _is_harmless(path: Path) -> bool:
-    if path.name == LOCK:
-        found = path.lstat()
-        return stat.S_ISREG(found.st_mode) and found.st_size == 0
-    return path.name in _HARMLESS or _is_unfinished(path, 0)
+    return path.name in _HARMLESS or is_lock(path) or _is_unfinished(path, 0)
 
 
 def _named(path: Path, suffix: str) -> bool:
@@ -78,7 +74,7 @@ def _is_unfinished(path: Path, current: int) -> bool:
     """Returns whether a file is a generation that was not finished, and all its records are in the current one too."""
     if not _named(path, ".new") or not path.is_file():
         return False
-    if path.stat().st_size == 0:
+    if is_begun(path):
         return True
     try:
         header = header_of(path)

@@ -12,6 +12,7 @@ from memupdate.errors import DataError
 
 FORMAT = 1
 _LONGEST = 4096
+_REST = b'","n":0,"b":0,"record":{"format":%d' % FORMAT  # what follows the CRC
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,22 @@ def _header(path: Path, number: int, told: Any) -> Header:
         case {"format": 1, **rest} if number == 0 and not rest:
             return Header()
     raise DataError(f"{path}:1: expected a journal's header, found record {number}: {str(told)[:200]}")
+
+
+def is_begun(path: Path) -> bool:
+    """Returns whether a file is empty or a part of a header, and so holds no record.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        part = file.read(_LONGEST)
+    crc = part[len(LINE_BEGINS) :][:8]
+    rest = part[len(LINE_BEGINS) + 8 :][: len(_REST)]
+    return (
+        len(part) < _LONGEST
+        and b"\n" not in part
+        and LINE_BEGINS.startswith(part[: len(LINE_BEGINS)])
+        and all(digit in b"0123456789abcdef" for digit in crc)
+        and _REST.startswith(rest)
+    )

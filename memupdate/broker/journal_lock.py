@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def locked(folder: Path, wait_s: float) -> int:
         except OSError:
             os.close(lock)
             raise
+
+
+def is_lock(path: Path) -> bool:
+    """Returns whether a path is a lock file that ``locked`` may have created: an empty file of its name."""
+    if path.name != LOCK or not path.exists():
+        return False
+    found = path.lstat()
+    return stat.S_ISREG(found.st_mode) and found.st_size == 0
 
 
 def _is_at(path: Path, file: int) -> bool:

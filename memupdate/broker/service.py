@@ -380,4 +380,5 @@ def _log_failure(done: asyncio.Task[Any]) -> None:
     """Logs the exception of a call for whose end nobody waits."""
     error = None if done.cancelled() else done.exception()
     if error is not None:
-        logger.warning("a call failed after its caller had gone: %s", error, exc_info=error)
+        cause = None if isinstance(error, MemupdateError) else error
+        logger.warning("a call failed after its caller had gone: %s", error, exc_info=cause)
