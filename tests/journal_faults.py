@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from types import ModuleType, TracebackType
 from typing import Any
 
+import memupdate.files
+
 # These do not reach the system's files, or cannot fail.
 PURE = {"fspath", "fsencode", "fsdecode", "strerror", "getpid", "text_encoding", "getcwd", "get_terminal_size"}
 SYNCS = {"fsync", "fdatasync"}
@@ -52,7 +54,7 @@ class Disk:
 
     def __enter__(self) -> Disk:
         ours = [module for name, module in sys.modules.items() if name.startswith("memupdate.broker.journal")]
-        for module in [*ours, sys.modules["memupdate.files"], pathlib]:
+        for module in [*ours, memupdate.files, pathlib]:
             for real in (os, io, fcntl):
                 if vars(module).get(real.__name__) is real:
                     self._replaced.append((module, real.__name__, real))
