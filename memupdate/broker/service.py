@@ -120,7 +120,11 @@ class MemoryBroker(BankService):
         self._journal = None if journal_dir is None else Journal(Path(journal_dir))
         self._compact_at = self._compact_from = compact_at
         if self._journal is not None:
-            recover(self._journal.recover(), self._registry, self._conversations)
+            try:
+                recover(self._journal.recover(), self._registry, self._conversations)
+            except BaseException:
+                self._journal.release()
+                raise
 
     async def ping(self) -> dict[str, int]:
         return {"namespaces": len(self._registry), "embedded": self._embeddings.cached.computed}
@@ -323,12 +327,12 @@ class MemoryBroker(BankService):
         self._registry.close(namespace)
         if self._journal is not None and self._journal.size >= self._compact_from:
             self._compact_from = 2 * self._journal.size  # no second one meanwhile, no immediate retry
-            self._in_background(self._compact(self._journal))
+            self._in_background(self._compact(self._journal)).add_done_callback(_log_failure)
 
     async def _compact(self, journal: Journal) -> None:
         try:
             await journal.compact(history.needed_whole)
-        except JournalError:
+        except MemupdateError:
             logger.exception("the journal goes on as it is, without compaction")
         else:
             self._compact_from = max(self._compact_at, 2 * journal.size)
@@ -373,7 +377,9 @@ class MemoryBroker(BankService):
     def _awaitable(self, on_disk: Future[None]) -> asyncio.Future[None]:
         """Returns an asyncio future for a batch. All turns of the batch share it, so the loop is woken only once."""
         if self._awaited is None or self._awaited[0] is not on_disk:
-            self._awaited = (on_disk, asyncio.wrap_future(on_disk))
+            written = asyncio.wrap_future(on_disk)
+            written.add_done_callback(_retrieve)
+            self._awaited = (on_disk, written)
         return self._awaited[1]
 
     async def _to_the_end(self, call: Callable[[], Coroutine[Any, Any, Answer]], *namespaces: str) -> Answer:
@@ -390,10 +396,31 @@ class MemoryBroker(BankService):
             finally:
                 self._turns.release(*names)
 
-        return await (turn() if self._journal is None else asyncio.shield(self._in_background(turn())))
+        if self._journal is None:
+            return await turn()
+        task = self._in_background(turn())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)  # nobody waits for it any more
+            raise
 
     def _in_background(self, call: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
         task = asyncio.get_running_loop().create_task(call)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         return task
+
+
+def _retrieve(done: asyncio.Future[None]) -> None:
+    """Reads an exception that each caller gets from the batch. Otherwise asyncio would log it as never retrieved."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _log_failure(done: asyncio.Task[Any]) -> None:
+    """Logs the exception of a call for whose end nobody waits."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        cause = None if isinstance(error, MemupdateError) else error
+        logger.warning("a call failed after its caller had gone: %s", error, exc_info=cause)

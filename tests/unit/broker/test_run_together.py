@@ -52,6 +52,28 @@ def test_a_process_that_dies_at_any_byte_of_the_journal_leaves_all_or_none(tmp_p
     asyncio.run(scenario())
 
 
+def test_a_compaction_keeps_turns_whose_other_bank_is_closed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        broker = await opened(tmp_path, compact_at=1)
+        await broker.run_together({"a": [put(0)], "b": [put(0)]})
+        await broker.close("a")
+        await broker.stop()
+        (file,) = tmp_path.glob("*.jsonl")
+        assert file.name == "00000002.jsonl"  # compacted: the records of a are gone, except for its turn beside b's
+        assert '"namespace":"a"' not in file.read_text()
+        again = MemoryBroker(None, journal_dir=str(tmp_path), compact_at=1)
+        assert [memory["content"] for memory in await again.list_memories("b")] == ["value 0"]
+        await again.open("a")
+        assert await again.list_memories("a") == []
+        await again.close("a")
+        await again.stop()
+        last = MemoryBroker(None, journal_dir=str(tmp_path))
+        assert [memory["content"] for memory in await last.list_memories("b")] == ["value 0"]
+        await last.stop()
+
+    asyncio.run(scenario())
+
+
 def test_a_write_that_fails_undoes_all_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(file: int, data: object) -> int:
         raise OSError(28, "No space left on device")
