@@ -16,6 +16,7 @@ from memgen.methods import method_of
 from memgen.sections import Settings
 from memupdate.errors import FieldError
 from memupdate.platform import config as run_config
+from memupdate.platform.checking.run import check_run
 from memupdate.platform.stages import TrainingProgress, run_stage
 
 logger = logging.getLogger(__name__)
@@ -87,11 +88,12 @@ def train_policy(
 
     Raises:
         StageError: a training process failed. The message holds the end of its log.
-        ConfigError: the config is not valid, see :func:`memupdate.platform.config.check_engine`.
+        FieldError: a value is not allowed, see :func:`memupdate.platform.checking.run.check_run`.
+        ConfigError: verl refuses the config.
     """
     folder = initial.parent
     config = verl_config(settings, initial, len(train), bool(valid), longest_prompt, most_latents)
-    run_config.check_engine(config)
+    check_run(config, "memgen", CONFIG)
     write_questions(folder / "questions" / "train.parquet", train)
     if valid:
         write_questions(folder / "questions" / "valid.parquet", valid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,6 @@ from memupdate.data.datasets import DATASETS, load_dataset
 from memupdate.errors import DataError, FieldError
 from memupdate.memory import EMBEDDERS, Memory, MemoryBank, Operation, make_embedder
 from memupdate.rewards import SCORERS, RewardConfig, make_scorer, memory_reward
-
-EXTENDING = Path(__file__).resolve().parents[1] / "extending"
 
 ENTRY_POINTS = """\
 [memupdate.scorers]
@@ -40,14 +39,8 @@ DIARIES: list[dict[str, Any]] = [
 
 
 @pytest.fixture(autouse=True)
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The toy modules, and the metadata that `pip install` would write for their package."""
-    info = tmp_path / "site" / "toys-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    monkeypatch.syspath_prepend(str(info.parent))
-    monkeypatch.syspath_prepend(str(EXTENDING))
+def installed(install: Callable[[str], None]) -> None:
+    install(ENTRY_POINTS)
 
 
 @pytest.fixture
