@@ -27,7 +27,7 @@ def check_machines(config: DictConfig) -> None:
     nodes, per_node = config.trainer.nnodes, config.trainer.n_gpus_per_node
     _check_address(config, nodes)
     _check_server(config, nodes, per_node)
-    if nodes * per_node % value_of(config, sequence):  # type: ignore[operator]  # checked: a whole number
+    if nodes * per_node % value_of(config, sequence):
         allowed = f"a divisor of {nodes * per_node}, the GPUs of the run"
         raise FieldError(sequence, value_of(config, sequence), allowed)
 
