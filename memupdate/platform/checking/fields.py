@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 
 from omegaconf import DictConfig, OmegaConf
@@ -40,24 +39,3 @@ def check_each_given(config: DictConfig, names: Iterable[str], check: Callable[[
         value = value_of(config, name)
         if value is not None:
             check(name, value)
-
-
-def check_finite(field: str, value: object) -> float:
-    """Returns ``value``. Raises FieldError unless it is a finite number."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise FieldError(field, value, "a finite number")
-    return value
-
-
-def check_share(field: str, value: object) -> float:
-    """Returns ``value``. Raises FieldError unless it is a number above 0 and at most 1."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
-        raise FieldError(field, value, "a number above 0 and at most 1")
-    return value
-
-
-def check_never_or_every(field: str, value: object) -> int:
-    """Returns ``value``. Raises FieldError unless it is -1, which means never, or an integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or (value < 1 and value != -1):
-        raise FieldError(field, value, "-1 for never, or a whole number from 1")
-    return value

@@ -6,11 +6,14 @@ from omegaconf import DictConfig
 
 from memupdate.checks import (
     check_bool,
+    check_finite,
     check_integer,
+    check_never_or_every,
     check_number_between,
     check_number_from_zero,
     check_positive_int,
     check_positive_number,
+    check_share,
 )
 from memupdate.errors import FieldError
 from memupdate.platform.checking.fields import (
@@ -19,9 +22,6 @@ from memupdate.platform.checking.fields import (
     ROLLOUT,
     check_each,
     check_each_given,
-    check_finite,
-    check_never_or_every,
-    check_share,
     value_of,
 )
 
