@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from memgen.base.chat import prompt_ids
-from memgen.data.questions import Question, write_questions
+from memgen.data.questions import QUESTIONS, Question
 from memgen.methods import method_of
 from memgen.sections import Settings
 from memupdate.errors import FieldError
@@ -94,9 +94,9 @@ def train_policy(
     folder = initial.parent
     config = verl_config(settings, initial, len(train), bool(valid), longest_prompt, most_latents)
     check_run(config, "memgen", CONFIG)
-    write_questions(folder / "questions" / "train.parquet", train)
+    QUESTIONS.write(folder / "questions" / "train.parquet", train)
     if valid:
-        write_questions(folder / "questions" / "valid.parquet", valid)
+        QUESTIONS.write(folder / "questions" / "valid.parquet", valid)
     run_config.save(config, folder / "verl.yaml")
     steps = int(config.trainer.total_training_steps)
     stage = settings.run.stage
