@@ -57,9 +57,12 @@ def train_config(options: argparse.Namespace) -> int:
     """Runs GRPO from a resolved config file, in this process."""
     from memupdate.platform import config as run_config
     from memupdate.platform import launcher
+    from memupdate.run.preflight import validate
     from memupdate.run.trainer import MemoryTaskRunner
 
-    launcher.train(run_config.load(options.config), MemoryTaskRunner, "memory")
+    config = run_config.load(options.config)
+    validate(config)
+    launcher.train(config, MemoryTaskRunner, "memory")
     return 0
 
 

@@ -11,11 +11,12 @@ from omegaconf import DictConfig
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from memgen.base.chat import prompt_ids
-from memgen.data.questions import Question, write_questions
+from memgen.data.questions import QUESTIONS, Question
 from memgen.methods import method_of
 from memgen.sections import Settings
 from memupdate.errors import FieldError
 from memupdate.platform import config as run_config
+from memupdate.platform.checking.run import check_run
 from memupdate.platform.stages import TrainingProgress, run_stage
 
 logger = logging.getLogger(__name__)
@@ -87,14 +88,15 @@ def train_policy(
 
     Raises:
         StageError: a training process failed. The message holds the end of its log.
-        ConfigError: the config is not valid, see :func:`memupdate.platform.config.check_engine`.
+        FieldError: a value is not allowed, see :func:`memupdate.platform.checking.run.check_run`.
+        ConfigError: verl refuses the config.
     """
     folder = initial.parent
     config = verl_config(settings, initial, len(train), bool(valid), longest_prompt, most_latents)
-    run_config.check_engine(config)
-    write_questions(folder / "questions" / "train.parquet", train)
+    check_run(config, "memgen", CONFIG)
+    QUESTIONS.write(folder / "questions" / "train.parquet", train)
     if valid:
-        write_questions(folder / "questions" / "valid.parquet", valid)
+        QUESTIONS.write(folder / "questions" / "valid.parquet", valid)
     run_config.save(config, folder / "verl.yaml")
     steps = int(config.trainer.total_training_steps)
     stage = settings.run.stage

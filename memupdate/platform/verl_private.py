@@ -56,6 +56,8 @@ OVERRIDDEN_METHODS: dict[str, str] = {
 
 # module:name -> how the project uses it.
 TOUCHED_NAMES: dict[str, str] = {
+    "verl.experimental.agent_loop.agent_loop:_agent_loop_registry": "a check reads the names of verl's agent loops",
+    "verl.experimental.agent_loop.tool_parser:ToolParser._registry": "a check reads the names of tool parsers",
     "verl.trainer.main_ppo:TaskRunnerV1.__ray_metadata__": "the launcher derives from the class inside the Ray actor",
     "verl.workers.rollout.base:_ROLLOUT_REGISTRY": "the plug-in adds rollout engines, and a check reads their names",
     "verl.workers.rollout.replica:RolloutReplica._server_address": "a replica says where its server listens",

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from memgen.base.sampling import MASKED
+from memupdate.errors import FieldError
 
 PREFIX = "memgen."
 
@@ -37,7 +38,7 @@ class LatentMemory:
         """Loads the base tensors and the latent tensors. SGLang calls it again for every weight update.
 
         Raises:
-            ValueError: a latent tensor is missing or extra.
+            FieldError: a latent tensor is missing or extra.
         """
         base, latent = [], {}
         for name, tensor in weights:
@@ -48,11 +49,11 @@ class LatentMemory:
         super().load_weights(base)  # type: ignore[misc]
         if not hasattr(self, "query_V"):
             self._set_up()
-        if set(latent) != set(self._expected()):
-            missing = sorted(set(self._expected()) ^ set(latent))[:5]
-            raise ValueError(
-                f"model.safetensors: {len(latent)} tensors of MemGen, and these are not as expected: {missing}"
-            )
+        expected = set(self._expected())
+        missing, extra = (sorted(one) for one in (expected - latent.keys(), latent.keys() - expected))
+        if missing or extra:
+            wrong = f"missing {', '.join(missing[:5])}" if missing else f"extra {', '.join(extra[:5])}"
+            raise FieldError("model.safetensors", wrong, f"the {len(expected)} tensors of MemGen")
         like = next(self.model.parameters())
         self.latent = {name: tensor.to(like) for name, tensor in latent.items()}
 

@@ -23,6 +23,7 @@ from verl.workers.config import HFModelConfig
 from verl.workers.rollout.replica import TokenOutput
 
 from memupdate.errors import FieldError
+from memupdate.platform import batch_invariant
 from memupdate.platform.rollout.decoding import Request, generate_batch, served_model
 from memupdate.platform.rollout.settings import ServerSettings
 from memupdate.platform.rollout.snapshot import SnapshotReplica, current_version, mark_current
@@ -46,6 +47,7 @@ class TorchServer:
         if config.dtype not in DTYPES:
             raise FieldError("actor_rollout_ref.rollout.dtype", config.dtype, "one of " + ", ".join(DTYPES))
         torch.set_num_threads(ServerSettings.of(config).threads)
+        batch_invariant.enable_if_asked()
         self._config = config
         hf: HFModelConfig = omega_conf_to_dataclass(model_config)
         self._model = AutoModelForCausalLM.from_config(hf.hf_config, dtype=DTYPES[config.dtype]).eval()

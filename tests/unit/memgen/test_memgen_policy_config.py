@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 from tiny_models import tiny_memgen
 from verl.trainer.ppo.core_algos import agg_loss
 
-from memgen.data.questions import Question, read_questions, write_questions
+from memgen.data.questions import QUESTIONS, Question
 from memgen.example import chat_tokenizer
 from memgen.settings import Settings, read_settings
 from memgen.training.policy_job import check_questions, verl_config
 from memupdate.errors import DataError, FieldError
-from memupdate.platform import config as run_config
+from memupdate.platform.checking.run import check_run
 
 INSTRUCTION = Path(__file__).resolve().parents[3] / "configs" / "latent_memory" / "instruction.yaml"
 NEEDED = ["model.reasoner=base", "dataset.train_file=train.jsonl", "run.output_dir=out", "run.method=grpo"]
@@ -33,7 +33,7 @@ def config(*options: str, held_out: bool = False, ranks: int = 1) -> Any:
 @pytest.mark.parametrize("stage", ["weaver", "trigger", "both"])
 def test_g18_g20_g42_verl_accepts_every_stage(stage: str) -> None:
     found = config(f"run.stage={stage}", "run.grpo.lr.trigger=3e-4", "run.grpo.batch_size=4", "run.grpo.epochs=2")
-    run_config.check_engine(found)
+    check_run(found, "memgen", "latent_grpo")
     assert OmegaConf.missing_keys(found) == {"reward.reward_model.rollout.name"}  # of a reward model, which is off
     assert found.memgen.stage == stage
     trainable = {"weaver": ["weaver"], "trigger": ["trigger"], "both": ["weaver", "trigger"]}
@@ -55,7 +55,7 @@ def test_the_rollout_is_the_policy_and_nothing_pays_for_indecision() -> None:
 
 def test_g18_clip_group_and_divergence() -> None:
     found = config("run.grpo.clip=0.3", "run.grpo.group_size=6", "run.grpo.kl_beta=0.02", "run.grpo.updates=3")
-    run_config.check_engine(found)
+    check_run(found, "memgen", "latent_grpo")
     actor = found.actor_rollout_ref.actor
     assert (actor.clip_ratio, actor.clip_ratio_low, actor.clip_ratio_high) == (0.3, 0.3, 0.3)
     assert found.actor_rollout_ref.rollout.n == 6
@@ -95,10 +95,10 @@ def test_validation_runs_where_questions_are_held_out() -> None:
 
 def test_questions_are_written_and_read(tmp_path: Path) -> None:
     questions = [Question([{"role": "user", "content": "what?"}], "that"), Question([], "")]
-    write_questions(tmp_path / "a" / "q.parquet", questions)
-    assert read_questions(tmp_path / "a" / "q.parquet") == questions
+    QUESTIONS.write(tmp_path / "a" / "q.parquet", questions)
+    assert QUESTIONS.read(tmp_path / "a" / "q.parquet") == questions
     with pytest.raises(DataError, match="expected questions"):
-        read_questions(tmp_path / "none.parquet")
+        QUESTIONS.read(tmp_path / "none.parquet")
 
 
 def test_questions_that_cannot_be_asked_are_refused() -> None:
