@@ -37,7 +37,7 @@ AT_LEAST_ONE = (
     *("run.grpo.epochs", "run.grpo.batch_size", "run.grpo.micro_batch_size", "run.grpo.max_new_tokens"),
     *("run.grpo.save_steps", "run.grpo.updates"),
 )
-ABOVE_ZERO = ("run.sft.lr", "run.grpo.clip", "run.grpo.temperature")
+ABOVE_ZERO = ("run.grpo.clip", "run.grpo.temperature")
 
 
 def check(settings: Settings) -> None:
@@ -64,9 +64,11 @@ def _check_values(settings: Settings) -> None:
         check_choice(key, OmegaConf.select(values, key), allowed)
     for key in AT_LEAST_ONE:
         check_positive_int(key, OmegaConf.select(values, key))
-    rates = [f"run.grpo.lr.{stage}" for stage in settings.run.grpo.lr]
-    for key in (*ABOVE_ZERO, *rates):
+    for key in ABOVE_ZERO:
         check_positive_number(key, OmegaConf.select(values, key))
+    # 0 is a control: a run in which nothing is learnt.
+    for key in ("run.sft.lr", *(f"run.grpo.lr.{stage}" for stage in settings.run.grpo.lr)):
+        check_number_from_zero(key, OmegaConf.select(values, key))
     run, dataset = settings.run, settings.dataset
     check_number_from_zero("run.grpo.kl_beta", run.grpo.kl_beta)
     FORMATS.check(dataset.format)

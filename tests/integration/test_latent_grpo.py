@@ -171,6 +171,10 @@ def test_g20_g21_raising_lambda_lowers_the_invocation_rate(penalised: dict[float
     assert free[0]["memgen/invocation_rate"] == fined[0]["memgen/invocation_rate"] > 0.1
     assert fined[-1]["memgen/invocation_rate"] < 0.5 * free[-1]["memgen/invocation_rate"]
     assert fined[0]["memgen/invocation_penalty"] > 0
+    # No answer is right, so the penalty alone decides the advantages. It is at most λ, which is 1, and is not divided by
+    # a standard deviation, which would make the best of some group more than 1.
+    assert all(0 < line["critic/advantages/max"] < 0.7 and -1 < line["critic/advantages/min"] < 0 for line in fined[:1])
+    assert free[0]["critic/advantages/max"] == free[0]["critic/advantages/min"] == 0
     assert "memgen/invocation_penalty" not in free[0]
 
 

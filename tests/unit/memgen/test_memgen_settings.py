@@ -46,7 +46,7 @@ def test_g34_overrides_are_words_in_pairs_or_with_an_equals_sign() -> None:
         (["run.method=grpo", "run.ranks=3", "run.sft.batch_size=3"], "run.grpo.batch_size"),
         (["run.grpo.loss_type=ppo"], "run.grpo.loss_type"),
         (["run.grpo.lr=0.1"], "run.grpo.lr"),  # a section: a rate for each stage
-        (["run.grpo.lr.trigger=0"], "run.grpo.lr.trigger"),
+        (["run.grpo.lr.trigger=-0.1"], "run.grpo.lr.trigger"),
         (["run.grpo.temperature=0"], "run.grpo.temperature"),
         (["run.grpo.invocation_penalty=-1"], "run.grpo.invocation_penalty"),
         (["run.grpo.kl_beta=-0.1"], "run.grpo.kl_beta"),
@@ -56,7 +56,8 @@ def test_g34_overrides_are_words_in_pairs_or_with_an_equals_sign() -> None:
         (["dataset.valid_ratio=1"], "dataset.valid_ratio"),
         (["dataset.reward=code"], "dataset.reward"),
         (["dataset.reward=''"], "dataset.reward"),
-        (["run.sft.lr=0"], "run.sft.lr"),
+        (["run.sft.lr=-1"], "run.sft.lr"),
+        (["run.sft.lr=.nan"], "run.sft.lr"),
         (["model.mode=never"], "model.mode"),
         (["run.output_dir=null"], "run.output_dir"),
         (["run.mode=evaluate"], "dataset.test_file"),
