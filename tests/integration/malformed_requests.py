@@ -52,7 +52,8 @@ class Malformed:
 
     def text(self, source: random.Random) -> list[int]:
         """Text without a delimiter at its end."""
-        return source.choices(self.texts + self.delimiters, k=source.randint(0, 12)) + [source.choice(self.texts)]
+        before = source.choices(self.texts + self.delimiters, k=source.randint(0, 12))
+        return [*before, source.choice(self.texts)]
 
     # Streams that are wrong wherever they are sent.
 

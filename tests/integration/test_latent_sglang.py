@@ -58,7 +58,8 @@ def serving(folder: Path, kind: str, options: str = "") -> Iterator[Server]:
     command = f"""{sys.executable} -m sglang.launch_server --model-path {folder} --skip-tokenizer-init --device cpu
         --dtype float32 --attention-backend torch_native --sampling-backend pytorch --disable-overlap-schedule
         --max-total-tokens 4096 --max-running-requests 32 --chunked-prefill-size -1 --mem-fraction-static 0.3
-        --skip-server-warmup --sleep-on-idle --grammar-backend none --host 127.0.0.1 --port {port} --log-level warning {options}"""
+        --skip-server-warmup --sleep-on-idle --grammar-backend none --host 127.0.0.1 --port {port} --log-level warning
+        {options}"""
     environment = os.environ | {
         "PYTHONPATH": f"{STUBS}:{ROOT}",
         "SGLANG_USE_CPU_ENGINE": "1",
@@ -238,7 +239,7 @@ def repeat(server: Server, row: Generated) -> ServerAnswer:
 
 
 def test_malformed_requests_are_refused_and_the_server_lives(server: Server) -> None:
-    """500 malformed requests, eight at a time, between good ones: each has status 400, and the good ones' answers stay."""
+    """500 malformed requests, eight at a time, between good ones: each is refused, and the good ones' answers stay."""
     texts = prompts((9, 14, 20), seed=3)
     expected = server.model.generate(texts, max_new_tokens=20, sampling=SamplingSettings(temperature=0)).rows
     drawn = Malformed(

@@ -33,7 +33,7 @@ def register() -> bool:
 
 
 def checks_of(owner: Any) -> Any:
-    """Returns the :class:`memgen.weaver.sglang.requests.LatentRequests` of the served model, or None if it has no latents.
+    """Returns the checks for the served model (``LatentRequests``), or None if the model has no latents.
 
     Args:
         owner: an object of SGLang with a ``model_config``.

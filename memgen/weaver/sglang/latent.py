@@ -18,10 +18,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
-
 from sglang.srt.plugins.hook_registry import HookRegistry
 from sglang.srt.server_args import get_global_server_args
+from torch import nn
 
 from memgen.base.sampling import MASKED
 from memgen.weaver.sglang.guard import register

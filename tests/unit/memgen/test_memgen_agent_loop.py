@@ -149,7 +149,7 @@ def test_g20_a_block_at_the_end_of_its_budget_is_a_stop_and_not_a_cut(checkpoint
 
 
 def test_a_later_turn_has_no_prompt_block(checkpoint: Path) -> None:
-    """The model may insert at the end of the first turn's prompt only; the loop reads the turn from the prompt's ids."""
+    """Only the first turn's prompt may end in a block; the loop reads the turn from the prompt's ids."""
     reserved = MemGenModel.from_pretrained(checkpoint).rules.reserved
     closed = str(reserved.prompt[0])
     _, first_turn, _ = play(checkpoint)

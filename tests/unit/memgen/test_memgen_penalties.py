@@ -45,9 +45,11 @@ def without(groups: Sequence[str], rewards: Sequence[float], rates: Sequence[flo
 
 
 def test_g21_the_advantages_of_two_groups_worked_by_hand() -> None:
-    """In ``a`` nobody is right: the mean rate is 0.5, the penalties 0.05, 0.05, 0, 0, and their mean 0.025. In ``b`` the
-    first is right, at rate 0.25: the others' penalties are 0.075, 0, 0, and the mean of all 0.01875. The rewards of
-    ``b`` have the mean 1/4 and the deviation 1/2."""
+    """In ``a`` nobody is right: the mean rate is 0.5, the penalties 0.05, 0.05, 0, 0, and their mean 0.025.
+
+    In ``b`` the first is right, at rate 0.25: the others' penalties are 0.075, 0, 0, and the mean of all 0.01875. The
+    rewards of ``b`` have the mean 1/4 and the deviation 1/2.
+    """
     groups = ["a"] * 4 + ["b"] * 4
     rewards = [0.0] * 4 + [1.0, 0.0, 0.0, 0.0]
     rates = [1.0, 1.0, 0.0, 0.0, 0.25, 1.0, 0.25, 0.0]

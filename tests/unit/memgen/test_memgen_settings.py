@@ -72,6 +72,13 @@ def test_g34_a_setting_that_is_not_allowed_names_itself(options: list[str], fiel
     assert caught.value.field == field
 
 
+def test_a_learning_rate_of_zero_is_allowed() -> None:
+    """A control needs it."""
+    rates = ["run.sft.lr=0", *(f"run.grpo.lr.{stage}=0" for stage in ("weaver", "trigger", "both"))]
+    run = read_settings(CONFIGS / "instruction.yaml", [*NEEDED, *rates]).run
+    assert (run.sft.lr, run.grpo.lr) == (0, {"weaver": 0, "trigger": 0, "both": 0})
+
+
 @pytest.mark.parametrize(
     ("name", "options", "reward"),
     [

@@ -25,10 +25,10 @@ SETTINGS = {
     "max_inference_aug_num": 3,
 }
 CHECKS = LatentRequests(SETTINGS, VOCAB)
-KNOWN = (
-    "max_new_tokens temperature n top_p top_k min_p stream_interval ignore_eos repetition_penalty logit_bias "
-    "frequency_penalty min_new_tokens stop_token_ids sampling_seed"
-).split()
+KNOWN = [
+    *("max_new_tokens", "temperature", "n", "top_p", "top_k", "min_p", "stream_interval", "ignore_eos", "logit_bias"),
+    *("repetition_penalty", "frequency_penalty", "min_new_tokens", "stop_token_ids", "sampling_seed"),
+]
 D = DELIMITERS[0]
 NEITHER = [token for token in range(3, 150) if token not in DELIMITERS]
 
