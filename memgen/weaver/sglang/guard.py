@@ -11,6 +11,7 @@ Servers of other models are left as they are.
 from __future__ import annotations
 
 import inspect
+from array import array
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -85,7 +86,7 @@ def check_scheduled(original: Callable[..., None], scheduler: Any, request: Any)
             check_supported(request)
             checks.check_sampling(vars(params))
             checks.check_log_probs(request.top_logprobs_num)
-            checks.check_ids(list(request.input_ids), request.return_logprob, request.logprob_start_len)
+            checks.check_ids(list(request.input_ids or ()), request.return_logprob, request.logprob_start_len)
         except FieldError as error:
             _refuse(scheduler, request, str(error))
             return
@@ -103,7 +104,7 @@ def _refuse(scheduler: Any, request: Any, message: str) -> None:
     refused = Req(
         request.rid,
         request.input_text,
-        request.input_ids,
+        request.input_ids or array("q", [0]),
         params,
         stream=request.stream,
         vocab_size=scheduler.model_config.vocab_size,

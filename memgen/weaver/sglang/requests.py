@@ -12,7 +12,7 @@ from typing import Any
 from memgen.weaver.stream import DelimiterTable, ReservedIds, StreamRules, split_blocks
 from memupdate.checks import check_bool, check_int_between, check_integer, check_number_between, check_positive_int
 from memupdate.errors import FieldError
-from memupdate.platform.rollout.request_checks import LARGEST_INT, check_ids, check_sampling
+from memupdate.request_checks import LARGEST_INT, check_ids, check_sampling
 
 # The largest number of answers to one request.
 MOST_SAMPLES = 128
@@ -147,5 +147,5 @@ def check_supported(request: object) -> None:
     """
     for name in UNSUPPORTED:
         value = getattr(request, name, None)
-        if value is not None and value is not False:
+        if value is not None and value is not False and value != []:
             raise FieldError(name, type(value).__name__, "none: this model takes ids alone")

@@ -22,9 +22,9 @@ from verl.workers.rollout.replica import TokenOutput
 
 from memupdate.errors import FieldError
 from memupdate.platform.rollout.decoding import Request, generate_batch, served_model
-from memupdate.platform.rollout.request_checks import check_ids, check_sampling
 from memupdate.platform.rollout.settings import ServerSettings
 from memupdate.platform.rollout.snapshot import SnapshotReplica, current_version, mark_current
+from memupdate.request_checks import check_ids, check_sampling
 
 logger = logging.getLogger(__name__)
 
