@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from transfer_queue import KVBatchMeta
@@ -20,11 +21,19 @@ class OrderedReplayBuffer(ReplayBuffer):
     Trajectories finish in any order, and a floating-point sum over a batch depends on the order of its rows. This class
     sorts them by prompt, rollout and segment. A step then depends only on its trajectories, so a resumed run repeats it
     bit for bit. verl's default interval of 2 s takes longer than a whole step of a small model.
+
+    Attributes:
+        on_wait: is called at each poll while rollouts are missing. It raises an error to end the wait.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["poll_interval"] = 0.05
         super().__init__(*args, **kwargs)
+        self.on_wait: Callable[[], None] = lambda: None
+
+    def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
+        self.on_wait()
+        return super()._wait_for_next_poll(partition_id, last_debug_time)
 
     def _select_prompt_uids(
         self, partition_id: str, sampleable_keys: set[str], batch_size: int
