@@ -125,6 +125,9 @@ class Grpo:
         save_steps: steps between checkpoints.
         valid_steps: steps between validations on the held-out questions, if there are any. -1 validates only before
             the first step and after the last step.
+        trajectory_deadline_s: seconds for one answer and its reward. An answer that takes longer fails.
+        step_deadline_s: seconds for one step. A step that takes longer ends the run.
+        max_failed_rollouts: largest share of the answers of a step that may fail. More of them end the run.
     """
 
     lr: dict[str, float]
@@ -143,6 +146,9 @@ class Grpo:
     gradient_checkpointing: bool = False
     save_steps: int = 100
     valid_steps: int = -1
+    trajectory_deadline_s: float = 1800.0
+    step_deadline_s: float = 7200.0
+    max_failed_rollouts: float = 0.05
 
 
 @dataclass

@@ -16,8 +16,9 @@ from memupdate.platform.limits import Limits, TrajectoryDeadlineError
 # A section of the config of this project's own, for the agent loop workers. They do not know which job they work for.
 SECTION = "rollout_faults"
 
-# verl exports its worker as a Ray actor, which cannot be subclassed. This is the class inside (verl_private.py).
-_Worker: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class  # type: ignore[attr-defined]  # Ray adds it
+# verl exports its worker as a Ray actor, which cannot be subclassed. Inside is a subclass by Ray of the class that verl
+# wrote (verl_private.py).
+_Worker: Any = AgentLoopWorkerTQ.__ray_metadata__.modified_class.__bases__[0]  # type: ignore[attr-defined]  # Ray adds it
 
 
 def configure(config: DictConfig, run_dir: Path, limits: Limits) -> None:

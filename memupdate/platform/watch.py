@@ -119,8 +119,9 @@ class Probe:
         except RayActorError as error:
             # A ping that was on its way when Ray began to restart the actor fails like that of a dead one.
             if self._failed_before:
-                # Ray's text repeats first what is known here of the actor, and ends with advice.
-                return self._told(f"has died: {str(error).partition('The actor is dead because ')[2][:160]}")
+                # Ray's text begins with what is known here of the actor, and ends with advice.
+                reason = str(error).partition("The actor is dead because ")[2].partition(" Some common causes")[0]
+                return self._told(f"has died: {reason}")
             self._failed_before = True
             self._send()
             return ""

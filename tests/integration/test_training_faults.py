@@ -66,12 +66,14 @@ class Worker:
 @pytest.fixture
 def actor(ray_session: None) -> Iterator[Callable[..., Any]]:
     made: list[Any] = []
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import a test
 
     def make(**options: Any) -> Any:
         made.append(ray.remote(Worker).options(num_cpus=0, **options).remote())
         return made[-1]
 
     yield make
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     for one in made:
         ray.kill(one)
 

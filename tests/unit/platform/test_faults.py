@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from transfer_queue import KVBatchMeta
+from verl.experimental.agent_loop.agent_loop import AgentLoopWorker
 
 from memupdate.errors import FieldError, RunStoppedError
 from memupdate.failures import FailureLog
@@ -138,7 +139,7 @@ def test_a_rollout_that_hangs_or_fails_is_recorded(
             cancelled.append(True)
             raise
 
-    monkeypatch.setattr(PlatformAgentLoopWorker.__mro__[1], "_run_agent_loop", rollout, raising=False)
+    monkeypatch.setattr(AgentLoopWorker, "_run_agent_loop", rollout)
     made = worker(tmp_path, deadline_s=0.05)
     with pytest.raises(error):
         asyncio.run(made._run_agent_loop({}, {"step": 7}, agent_name="a", uid="d5", session_id=2))
