@@ -10,6 +10,7 @@ import ray
 from omegaconf import DictConfig, open_dict
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 
+from memupdate.errors import FieldError
 from memupdate.failures import FailureLog, describe
 from memupdate.platform.limits import Limits, TrajectoryDeadlineError
 
@@ -28,11 +29,16 @@ def configure(config: DictConfig, run_dir: Path, limits: Limits) -> None:
         config: the config of the run, which verl sends to the workers.
         run_dir: the run's folder.
         limits: the limits of the run.
+
+    Raises:
+        FieldError: the config names another manager of agent loop workers.
     """
+    agent, own = config.actor_rollout_ref.rollout.agent, f"{__name__}.{PlatformAgentLoopManager.__qualname__}"
+    given = agent.get("agent_loop_manager_class")
+    if given not in (None, own):
+        raise FieldError("actor_rollout_ref.rollout.agent.agent_loop_manager_class", given, f"null, for {own}")
     with open_dict(config):
-        config.actor_rollout_ref.rollout.agent.agent_loop_manager_class = (
-            f"{PlatformAgentLoopManager.__module__}.{PlatformAgentLoopManager.__qualname__}"
-        )
+        agent.agent_loop_manager_class = own
         config[SECTION] = {"run_dir": str(run_dir), "trajectory_deadline_s": limits.trajectory_deadline_s}
 
 

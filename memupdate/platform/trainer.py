@@ -20,7 +20,7 @@ from verl.utils.dataset.rl_dataset import collate_fn
 
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.platform import checkpoints, root_cause
-from memupdate.platform.faults import RunFaults, actors_of, rollouts_of, without_unscored
+from memupdate.platform.faults import UNSCORED, RunFaults, actors_of, rollouts_of, without_unscored
 from memupdate.platform.limits import Limits
 from memupdate.platform.metrics import MetricsFile, means
 from memupdate.platform.position import DataPosition
@@ -252,12 +252,13 @@ class PlatformTrainer(PPOTrainerSync):
                 f"validation of step {self.global_steps}: all {expected} rollouts failed; their errors are in "
                 f"{Path(self.settings.run_dir) / 'train.log'}"
             )
-        self.faults.check_lost(len(trajectories))
-        rows = [trajectory.reward for trajectory in trajectories]
+        rows = [trajectory.reward for trajectory in trajectories if not trajectory.reward.get(UNSCORED)]
+        self.faults.check_lost(len(rows))
         metrics = {f"validation/{name}": value for name, value in means(rows).items()}
         metrics |= self.validation_metrics(rows)
         metrics["validation/n"] = float(len(rows))
         metrics["validation/rollout_failures"] = float(expected - len(rows))
+        metrics["validation/unscored_rollouts"] = float(len(trajectories) - len(rows))
         self._trace.write(trajectories, self.config.trainer.logger)
         self._metrics_file.append(self.global_steps, metrics)
         return metrics

@@ -71,19 +71,22 @@ class Answer:
         return f"pid {self.pid} on {self.host}, log {self.log or 'unknown'}"
 
 
-def answer(actor: Any, engine: bool) -> Answer:
+def answer(actor: Any, engine: bool, known: frozenset[int]) -> Answer:
     """Runs in the watched actor.
 
     Args:
         actor: the actor's object. Not used.
         engine: whether to look for engine processes.
+        known: the pids of the engine processes that were found before. Only these are looked at then, because a search
+            reads every process of the machine.
     """
-    processes = psutil.Process().children(recursive=True) if engine else []
-    return Answer(os.getpid(), os.uname().nodename, process_log(), frozenset(p.pid for p in processes if _serves(p)))
+    pids = known or {child.pid for child in psutil.Process().children(recursive=True)} if engine else set()
+    return Answer(os.getpid(), os.uname().nodename, process_log(), frozenset(filter(_serves, pids)))
 
 
-def _serves(process: psutil.Process) -> bool:
+def _serves(pid: int) -> bool:
     try:
+        process = psutil.Process(pid)
         return bool(process.name().startswith(ENGINE_PROCESS) and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
@@ -132,7 +135,8 @@ class Probe:
         return self._told(f"has lost its engine process {min(gone)}") if gone else ""
 
     def _send(self) -> None:
-        self._pending = self.watched.handle.__ray_call__.remote(answer, self.watched.engine)
+        known = self.known.engine if self.known is not None else frozenset()
+        self._pending = self.watched.handle.__ray_call__.remote(answer, self.watched.engine, known)
 
     def _told(self, what: str) -> str:
         return one_line(f"{self.watched.name} ({self.known or 'never answered'}) {what}")

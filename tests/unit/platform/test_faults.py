@@ -117,6 +117,13 @@ def worker(run_dir: Path, deadline_s: float) -> PlatformAgentLoopWorker:
     return made
 
 
+def test_another_manager_of_agent_loops_would_have_no_deadline_and_is_refused(tmp_path: Path) -> None:
+    agent = {"agent_loop_manager_class": "mine.Manager"}
+    config = OmegaConf.create({"actor_rollout_ref": {"rollout": {"agent": agent}}})
+    with pytest.raises(FieldError, match="agent_loop_manager_class"):
+        configure(config, tmp_path, LIMITS)
+
+
 @pytest.mark.parametrize(
     ("ends", "error", "told"),
     [
