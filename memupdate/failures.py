@@ -8,21 +8,24 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from memupdate.errors import MemupdateError
+
 FILE = "failures.jsonl"
 LONGEST = 600
 TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def describe(error: BaseException) -> str:
-    """Returns the type and the message of an error in one line.
+    """Returns the type and the message of an error in one line. This project's own errors need no type.
 
     An error that Ray brought from another process is shown as the error that was raised there.
     """
     inner = getattr(error, "cause", None)  # ray.exceptions.RayTaskError
     while isinstance(inner, BaseException):
         error, inner = inner, getattr(inner, "cause", None)
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return one_line(text)
+    if isinstance(error, MemupdateError):
+        return one_line(str(error))
+    return one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 
 def one_line(text: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ray
 import transfer_queue as tq
 from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
@@ -25,6 +26,8 @@ from memupdate.platform.rollout.snapshot import SnapshotReplica
 from memupdate.platform.trace import objects
 from memupdate.platform.watch import RunFaultError, RunWatch, Watched
 
+# Under these names, every client of the TransferQueue finds its controller.
+QUEUE, QUEUE_NAMESPACE = "TransferQueueController", "transfer_queue"
 # A reward manager sets this to 1 in ``reward_extra_info`` if it could not score the rollout.
 UNSCORED = "reward_error"
 
@@ -91,23 +94,24 @@ class RunFaults:
         if size > self._read_until:
             self._read_until = size
             failed = {failure.rollout for failure in self._failures.since(self._mark)}
-            self.check_lost(self._expected - len(failed))
+            self.check_lost(self._expected - len(failed), self._expected)
 
-    def check_lost(self, found: int) -> None:
-        """Checks how many rollouts of the current part are missing.
+    def check_lost(self, found: int, expected: int) -> None:
+        """Checks how many rollouts of a batch or a validation are missing.
 
         Args:
             found: the rollouts that are there.
+            expected: the rollouts that were asked for.
 
         Raises:
             RunFaultError: a process has died, which is the reason.
             LostRolloutsError: more are missing than ``max_failed_rollouts`` allows.
         """
-        share, lost = self._limits.max_failed_rollouts, self._expected - found
-        if lost > share * self._expected:
+        share, lost = self._limits.max_failed_rollouts, expected - found
+        if lost > share * expected:
             self.watch.check()
             raise LostRolloutsError(
-                f"{self._part}: {lost} of {self._expected} rollouts failed; {self._section}.max_failed_rollouts allows "
+                f"{self._part}: {lost} of {expected} rollouts failed; {self._section}.max_failed_rollouts allows "
                 f"a share of {share:g}; {self._first()}"
             )
 
@@ -141,7 +145,7 @@ class RunFaults:
 
 
 def actors_of(trainer: Any, agent_loop_manager: Any) -> list[Watched]:
-    """Returns verl's actors of a run: training workers, rollout servers, reward workers and agent loop workers.
+    """Returns verl's actors of a run: training workers, servers and their router, reward and agent loop workers.
 
     Args:
         trainer: verl's trainer, after its ``init``.
@@ -151,6 +155,7 @@ def actors_of(trainer: Any, agent_loop_manager: Any) -> list[Watched]:
     for replica in trainer.llm_server_manager.get_replicas():
         restarts = isinstance(replica, SnapshotReplica)
         groups.append((f"rollout server {replica.replica_rank}", replica.servers, not restarts))
+    groups.append(("router of rollout servers", [trainer.llm_server_manager.global_load_balancer], False))
     groups.append(("reward worker", trainer.reward_loop_manager.reward_loop_workers, False))
     groups.append(("agent loop worker", agent_loop_manager.agent_loop_workers, False))
     return [
@@ -158,6 +163,11 @@ def actors_of(trainer: Any, agent_loop_manager: Any) -> list[Watched]:
         for role, handles, engine in groups
         for number, handle in enumerate(handles)
     ]
+
+
+def queue_controller() -> Watched:
+    """Returns the controller of the TransferQueue. Without it, verl waits for the queue for ever."""
+    return Watched("controller of the TransferQueue", ray.get_actor(QUEUE, namespace=QUEUE_NAMESPACE))
 
 
 def rollouts_of(batch: KVBatchMeta) -> set[tuple[str, int]]:

@@ -20,7 +20,7 @@ from verl.utils.dataset.rl_dataset import collate_fn
 
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.platform import checkpoints, root_cause
-from memupdate.platform.faults import UNSCORED, RunFaults, actors_of, rollouts_of, without_unscored
+from memupdate.platform.faults import UNSCORED, RunFaults, actors_of, queue_controller, rollouts_of, without_unscored
 from memupdate.platform.limits import Limits
 from memupdate.platform.metrics import MetricsFile, means
 from memupdate.platform.position import DataPosition
@@ -94,10 +94,11 @@ class PlatformTrainer(PPOTrainerSync):
         """Trains until the last step, and watches all processes meanwhile. See :mod:`memupdate.platform.faults`."""
         if isinstance(self.replay_buffer, OrderedReplayBuffer):
             self.replay_buffer.on_wait = self.faults.check
-        self.faults.watch.start([*actors_of(self, agent_loop_manager), *self.services()])
         with self.faults.reported():
+            self.faults.watch.start([*actors_of(self, agent_loop_manager), queue_controller(), *self.services()])
             super().fit(agent_loop_manager)
-        self.faults.watch.stop()
+            self.faults.watch.check()
+            self.faults.watch.stop()
 
     def on_step_begin(self) -> None:
         """Begins the deadline of the step."""
@@ -171,7 +172,7 @@ class PlatformTrainer(PPOTrainerSync):
         """Takes rollouts without a score out of the batch, and ends the run if too many are missing."""
         batch, unscored = without_unscored(batch)
         metrics["training/unscored_rollouts"] = float(unscored)
-        self.faults.check_lost(len(rollouts_of(batch)))
+        self.faults.check_lost(len(rollouts_of(batch)), self._rollouts_per_step // self.parameter_sync_step)
         return super()._balance_batch(batch, metrics, logging_prefix, keep_minibatch)
 
     @property
@@ -253,7 +254,7 @@ class PlatformTrainer(PPOTrainerSync):
                 f"{Path(self.settings.run_dir) / 'train.log'}"
             )
         rows = [trajectory.reward for trajectory in trajectories if not trajectory.reward.get(UNSCORED)]
-        self.faults.check_lost(len(rows))
+        self.faults.check_lost(len(rows), expected)
         metrics = {f"validation/{name}": value for name, value in means(rows).items()}
         metrics |= self.validation_metrics(rows)
         metrics["validation/n"] = float(len(rows))

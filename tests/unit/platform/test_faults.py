@@ -46,18 +46,18 @@ def test_failures_after_a_mark_are_read_and_a_half_written_one_is_not(tmp_path: 
 
 def test_a_quarter_of_the_rollouts_may_fail_and_one_more_ends_the_run(faults: RunFaults, tmp_path: Path) -> None:
     log = FailureLog(tmp_path)
-    faults.check_lost(6)
+    faults.check_lost(6, 8)
     for number in range(2):
         log.append(3, f"d0-r{number}", f"KeyError: number {number}")
         log.append(3, f"d0-r{number}", "the same rollout again")
         faults.check()
     log.append(3, "d0-r2", "KeyError: number 2")
-    with pytest.raises(LostRolloutsError, match=r"step 3: 3 of 8 .*share of 0\.25; the first: KeyError: number 0 \("):
+    with pytest.raises(LostRolloutsError, match=r"^step 3: 3 of 8 .*share of 0\.25; the first: KeyError: number 0 \("):
         faults.check()
     faults.begin_step(4, 8)  # a step's failures are its own
     faults.check()
     with pytest.raises(LostRolloutsError, match=r"step 4: 8 of 8 .*names none of them"):
-        faults.check_lost(0)
+        faults.check_lost(0, 8)
 
 
 def test_a_consequence_is_told_as_its_cause(faults: RunFaults, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_another_manager_of_agent_loops_would_have_no_deadline_and_is_refused(tm
 @pytest.mark.parametrize(
     ("ends", "error", "told"),
     [
-        (None, TrajectoryDeadlineError, "TrajectoryDeadlineError: a rollout took longer than trajectory_deadline_s"),
+        (None, TrajectoryDeadlineError, "a rollout took longer than trajectory_deadline_s"),
         (TimeoutError("of a socket"), TimeoutError, "TimeoutError: of a socket"),
         (ValueError("broken"), ValueError, "ValueError: broken"),
     ],
@@ -187,7 +187,9 @@ def test_a_validation_has_the_time_of_the_steps_it_is_as_large_as(
 def test_the_actors_of_a_run_are_all_watched() -> None:
     trainer = SimpleNamespace(
         actor_rollout_wg=SimpleNamespace(workers=["t0", "t1"]),
-        llm_server_manager=SimpleNamespace(get_replicas=lambda: [SimpleNamespace(replica_rank=0, servers=["s0"])]),
+        llm_server_manager=SimpleNamespace(
+            get_replicas=lambda: [SimpleNamespace(replica_rank=0, servers=["s0"])], global_load_balancer="b"
+        ),
         reward_loop_manager=SimpleNamespace(reward_loop_workers=["r0", "r1"]),
     )
     watched = fault_module.actors_of(trainer, SimpleNamespace(agent_loop_workers=["a0"]))
@@ -195,6 +197,7 @@ def test_the_actors_of_a_run_are_all_watched() -> None:
         ("training worker/0", "t0", False),
         ("training worker/1", "t1", False),
         ("rollout server 0/0", "s0", True),
+        ("router of rollout servers/0", "b", False),
         ("reward worker/0", "r0", False),
         ("reward worker/1", "r1", False),
         ("agent loop worker/0", "a0", False),
