@@ -6,7 +6,9 @@ the end of a run is looked at.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow
 import pytest
 import ray
+from pyarrow import parquet
 from ray.exceptions import RayActorError
 
 from memupdate.failures import FailureLog
@@ -228,13 +232,27 @@ def last_step(run_dir: Path) -> int:
     return max(int(line["step"]) for line in MetricsFile(run_dir / "metrics.jsonl").read())
 
 
+def with_an_unscorable_question(data: Path) -> None:
+    """Leaves four training rows, which make one step, and takes the question out of one of them."""
+    file = data / "train.parquet"
+    table = parquet.read_table(file)
+    rows = table.slice(0, 4).to_pylist()
+    rows[0]["extra_info"]["question"] = " "
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=table.schema), file)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_run_whose_worker_is_killed_ends_says_who_and_resumes(
     synthetic_data: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """One run, started twice: first its agent loop worker is killed, then one of its two reward workers."""
-    command = compose(tmp_path, synthetic_data, tiny_model)
+    """One run, started twice: first its agent loop worker is killed, then one of its two reward workers.
+
+    In every step, one question in four cannot be scored. The run is allowed to go on without its rollouts.
+    """
+    data = Path(shutil.copytree(synthetic_data, tmp_path / "data"))
+    command = compose(tmp_path, data, tiny_model, "memory.max_failed_rollouts=0.25")
+    with_an_unscorable_question(data)
     agent = Killer(tmp_path, "ray::PlatformAgentLoopWorker", after_step=1)
     line = ended(command, tmp_path, agent)
     assert line.startswith(f"agent loop worker/0 (pid {agent.pid} on ")
@@ -248,7 +266,15 @@ def test_a_run_whose_worker_is_killed_ends_says_who_and_resumes(
     assert "resuming after step" in (tmp_path / "train.log").read_text(errors="replace")
     lines = MetricsFile(tmp_path / "metrics.jsonl").read()
     assert [line["step"] for line in lines] == list(range(1, last_step(tmp_path) + 1))
-    assert [line["training/rollout_failures"] for line in lines] == [0.0] * len(lines)  # none trained on what was left
+    for line in lines:  # no score, no gradient; and no step was trained on what a dead worker left
+        assert (line["training/rollout_failures"], line["training/unscored_rollouts"]) == (4, 4)
+        assert line["memory/reward_error"] == 0
+        assert line["critic/score/min"] > -0.1  # the placeholder is not among what is trained on
+    trained = (tmp_path / "trace" / "train-000001.jsonl").read_text().splitlines()
+    assert len({json.loads(text)["key"] for text in trained}) == 12
+    unscored = [failure for failure in FailureLog(tmp_path).since(0) if failure.step == 1]
+    assert len({failure.rollout for failure in unscored}) == 4
+    assert all("question" in failure.error for failure in unscored)
 
 
 @pytest.mark.slow
