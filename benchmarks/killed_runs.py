@@ -98,12 +98,17 @@ class OneRun:
 
     Args:
         folder: the folder of all files.
+
+    Attributes:
+        run_dir: the run's folder.
+        metrics: the run's metrics.
+        log: the log of all its starts.
     """
 
     def __init__(self, folder: Path) -> None:
         self.run_dir = folder / "run"
-        self._metrics = MetricsFile(self.run_dir / "metrics.jsonl")
-        self._log = self.run_dir / "train.log"
+        self.metrics = MetricsFile(self.run_dir / "metrics.jsonl")
+        self.log = self.run_dir / "train.log"
         (folder / "corpus.json").write_text(json.dumps(synthetic_corpus(9, seed=3)))
         preprocess(
             folder / "corpus.json", folder / "data", train_conversations=7, adversarial="drop", limit_questions=4
@@ -122,12 +127,12 @@ class OneRun:
 
     def step(self) -> int:
         """Returns the last step with metrics, or 0."""
-        lines = self._metrics.read() if self._metrics.path.is_file() else []
+        lines = self.metrics.read() if self.metrics.path.is_file() else []
         return max((int(line["step"]) for line in lines), default=0)
 
     def resumed(self, log_start: int) -> int | None:
         """Returns the step from which the start whose log begins at ``log_start`` resumed."""
-        text = self._log.read_bytes()[log_start:].decode(errors="replace")
+        text = self.log.read_bytes()[log_start:].decode(errors="replace")
         found = text.partition("resuming after step ")[2].partition(",")[0]
         return int(found) if found else None
 
@@ -164,7 +169,7 @@ class OneRun:
             killed_at, pause = time.monotonic(), chance.uniform(0, 2)
 
         try:
-            run_stage(self.command(steps=100_000), self._log, {}, watch)
+            run_stage(self.command(steps=100_000), self.log, {}, watch)
         except StageError as error:
             kills[-1].lived_on_s = round(time.monotonic() - killed_at, 1)
             kills[-1].went_on = False
@@ -188,30 +193,33 @@ def all_kinds(count: int, chance: random.Random) -> Iterator[str]:
         yield left.pop()
 
 
-def measure(folder: Path, count: int, seed: int) -> dict[str, object]:
-    """Kills ``count`` processes and returns the figures."""
+def measure(folder: Path, count: int, seed: int) -> Iterator[dict[str, object]]:
+    """Kills ``count`` processes, and yields the figures so far after each start of the run."""
     chance = random.Random(seed)
     kinds = all_kinds(count, chance)
     run = OneRun(folder)
     kills: list[Kill] = []
-    while len(kills) < count:
-        start = run._log.stat().st_size if run._log.exists() else 0
-        new = run.start_and_kill(kinds, chance)
+    finished = False
+    while not finished:
+        start = run.log.stat().st_size if run.log.exists() else 0
+        new: list[Kill] = []
+        if len(kills) < count:
+            new = run.start_and_kill(kinds, chance)
+        else:
+            run_stage(run.command(run.step() + 1), run.log, {})
+            finished = True
         if kills and kills[-1].lived_on_s is not None:
             kills[-1].resumed_after_step = run.resumed(start)
         kills += new
-    start = run._log.stat().st_size
-    run_stage(run.command(run.step() + 1), run._log, {})
-    if kills[-1].lived_on_s is not None:
-        kills[-1].resumed_after_step = run.resumed(start)
-    steps = [int(line["step"]) for line in run._metrics.read()]
-    return {
-        "seed": seed,
-        "step_deadline_s": STEP_DEADLINE_S,
-        "kills": [asdict(kill) for kill in kills],
-        "steps_in_order_without_gap": steps == list(range(1, len(steps) + 1)),
-        "failed_rollouts": sum(line["training/rollout_failures"] for line in run._metrics.read()),
-    }
+        lines = run.metrics.read()
+        yield {
+            "seed": seed,
+            "step_deadline_s": STEP_DEADLINE_S,
+            "kills": [asdict(kill) for kill in kills],
+            "finished": finished,
+            "steps_in_order_without_gap": [line["step"] for line in lines] == list(range(1, len(lines) + 1)),
+            "failed_rollouts": sum(line["training/rollout_failures"] for line in lines),
+        }
 
 
 def main() -> None:
@@ -220,7 +228,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the order of kinds and of the times")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        common.write(options.out, measure(Path(folder), 2 if options.quick else options.kills, options.seed))
+        for figures in measure(Path(folder), 2 if options.quick else options.kills, options.seed):
+            common.write(options.out, figures)
 
 
 if __name__ == "__main__":
