@@ -93,6 +93,22 @@ class RunOverdueError(Exception):
     """The run neither ended nor went on before its deadline."""
 
 
+def command_line(process: psutil.Process) -> str:
+    """Returns the command line of a process; empty if it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def alive(process: psutil.Process) -> bool:
+    """Returns whether a process runs."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 class OneRun:
     """One folder of a run, which is started again and again.
 
@@ -163,7 +179,7 @@ class OneRun:
             if kind is None:
                 raise StopIteration
             family = psutil.Process().children(recursive=True)
-            victims = [one for one in family if KINDS[kind] in " ".join(one.cmdline())]
+            victims = [one for one in family if KINDS[kind] in command_line(one)]
             kills.append(Kill(kind, self.step()))
             chance.choice(victims).kill()
             killed_at, pause = time.monotonic(), chance.uniform(0, 2)
@@ -176,7 +192,7 @@ class OneRun:
             kills[-1].line = str(error).splitlines()[0].replace(str(self._folder), "FOLDER")
         except StopIteration:
             pass
-        left = [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+        left = [one for one in family if alive(one)]
         if kills and kills[-1].lived_on_s is not None:
             kills[-1].left_over = len(left)
         for one in left:

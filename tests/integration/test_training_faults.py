@@ -204,6 +204,14 @@ def ended(command: list[str], run_dir: Path, look: Callable[[], None] = lambda: 
     return str(raised.value).splitlines()[0]
 
 
+def command_line(process: psutil.Process) -> str:
+    """The command line of a process; empty if it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 class Killer:
     """Kills a process of a run once, after a step, and measures how long the run lives on."""
 
@@ -219,7 +227,7 @@ class Killer:
             return
         if any(line["step"] >= self._after_step for line in self._metrics.read()):
             family = psutil.Process().children(recursive=True)
-            victim = next(one for one in family if self._role in " ".join(one.cmdline()))
+            victim = next(one for one in family if self._role in command_line(one))
             self.pid, self.at = victim.pid, time.monotonic()
             victim.kill()
 
