@@ -9,6 +9,7 @@ next start resumed. After the last kill, the run is started once more and finish
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import sys
@@ -196,7 +197,8 @@ class OneRun:
         if kills and kills[-1].lived_on_s is not None:
             kills[-1].left_over = len(left)
         for one in left:
-            one.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
         psutil.wait_procs(left, timeout=30)
         return kills
 
