@@ -124,7 +124,7 @@ class Probe:
             if self._failed_before:
                 # Ray's text begins with what is known here of the actor, and ends with advice.
                 reason = str(error).partition("The actor is dead because ")[2].partition(" Some common causes")[0]
-                return self._told(f"has died: {reason}")
+                return self._told(f"has died: {reason or error}")
             self._failed_before = True
             self._send()
             return ""
