@@ -129,6 +129,9 @@ class Grpo(Training):
         max_new_tokens: maximum number of text ids in an answer; latents do not count.
         temperature: sampling temperature of the answers. The loss uses the same temperature. MemGen stores it in the
             config of the trained model.
+        trajectory_deadline_s: seconds for one answer and its reward. An answer that takes longer fails.
+        step_deadline_s: seconds for one step. A step that takes longer ends the run.
+        max_failed_rollouts: largest share of the answers of a step that may fail. More of them end the run.
     """
 
     lr: dict[str, float]
@@ -141,6 +144,9 @@ class Grpo(Training):
     loss_type: str = "grpo"
     max_new_tokens: int = 512
     temperature: float = 1.0
+    trajectory_deadline_s: float = 1800.0
+    step_deadline_s: float = 7200.0
+    max_failed_rollouts: float = 0.05
 
 
 @dataclass

@@ -45,3 +45,10 @@ class UnknownMemoryError(MemupdateError):
 
 class DataError(MemupdateError):
     """A data file is missing, truncated or malformed. The message names the file, the place and what is expected."""
+
+
+class RunStoppedError(MemupdateError):
+    """A run was asked to stop and did so. The command line prints the message and exits with code 75.
+
+    The same command, started again, continues the run.
+    """

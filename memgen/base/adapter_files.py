@@ -101,7 +101,9 @@ def check_adapter(folder: Path, decoder: nn.Module, name: str) -> None:
             raise FieldError(field, tuple(found[key].shape), f"shape {tuple(parameter.shape)}")
         # A rank that gets its tensors from another one has none yet.
         if not parameter.is_meta and not _equal(found[key], parameter.detach()):
-            raise FieldError(field, "other values", "those of the model's own tensors: the files do not belong together")
+            raise FieldError(
+                field, "other values", "those of the model's own tensors: the files do not belong together"
+            )
 
 
 def _equal(stored: torch.Tensor, loaded: torch.Tensor) -> bool:

@@ -109,8 +109,14 @@ def _check_needed(settings: Settings) -> None:
 
 
 def _check_groups(run: Run) -> None:
-    """Checks the group size and the batch size of reinforcement learning."""
+    """Checks the group size, the batch size and the limits of reinforcement learning."""
     grpo = run.grpo
+    check_positive_number("run.grpo.trajectory_deadline_s", grpo.trajectory_deadline_s)
+    if not grpo.trajectory_deadline_s <= grpo.step_deadline_s < float("inf"):
+        allowed = f"a number from run.grpo.trajectory_deadline_s, {grpo.trajectory_deadline_s:g}"
+        raise FieldError("run.grpo.step_deadline_s", grpo.step_deadline_s, allowed)
+    if not 0 <= grpo.max_failed_rollouts < 1:
+        raise FieldError("run.grpo.max_failed_rollouts", grpo.max_failed_rollouts, "a share from 0 to less than 1")
     if grpo.group_size < 2:
         raise FieldError("run.grpo.group_size", grpo.group_size, "2 or more: a group of one has no baseline")
     if grpo.batch_size * grpo.group_size % run.ranks:

@@ -143,7 +143,9 @@ def generate_plain(
     """
     config = copy.deepcopy(generation_config or model.generation_config)
     config.update(**model.generation_config.to_dict(), defaults_only=True)
-    unknown = {key: value for key, value in config.update(**changes).items() if value is not None and value is not False}
+    unknown = {
+        key: value for key, value in config.update(**changes).items() if value is not None and value is not False
+    }
     if unknown:
         raise FieldError("generate", sorted(unknown), "input_ids, attention_mask, streamer and a generation config")
     settings = read_settings(config, input_ids.shape[1])

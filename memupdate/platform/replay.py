@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from omegaconf import DictConfig
@@ -30,6 +31,9 @@ class OrderedReplayBuffer(ReplayBuffer):
     Group filtering (``algorithm.filter_groups``) and the refill of failed groups
     (``trainer.v1.sampler.sync_refill_failed_groups``) are verl's. How many prompts they ask for depends on which
     rollouts finish first, so with them a resumed run does not repeat a step bit for bit.
+
+    Attributes:
+        on_wait: is called at each poll while rollouts are missing. It raises an error to end the wait.
     """
 
     def __init__(self, *, sampler_kwargs: DictConfig, **kwargs: Any) -> None:
@@ -55,6 +59,11 @@ class OrderedReplayBuffer(ReplayBuffer):
             gen_batch_size=1 if groups.enable or refills else batch,
             max_inflight_gen_batches=groups.max_inflight_gen_batches if groups.enable else 1,
         )
+        self.on_wait: Callable[[], None] = lambda: None
+
+    def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
+        self.on_wait()
+        return super()._wait_for_next_poll(partition_id, last_debug_time)
 
     def _select_prompt_uids(
         self, partition_id: str, sampleable_keys: set[str], batch_size: int

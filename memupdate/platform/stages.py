@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from memupdate.errors import MemupdateError
+from memupdate.platform.root_cause import Beginning
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ LOG_TAIL = 25
 
 
 class StageError(MemupdateError):
-    """The process of a stage failed. The message contains the end of its log and the path of the log."""
+    """The process of a stage failed. The message is the first cause, the path of the log, and the end of the log."""
 
 
 def run_stage(
@@ -40,6 +41,7 @@ def run_stage(
         StageError: the process failed.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    beginning = Beginning.of(log)
     with log.open("a") as file:
         process = subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
@@ -57,7 +59,7 @@ def run_stage(
             raise
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
-        raise StageError(f"exit code {process.returncode}; the end of {log}:\n{tail}")
+        raise StageError(f"{beginning.why(process.returncode)}\nexit code {process.returncode}; the log's end:\n{tail}")
 
 
 class SFTProgress:

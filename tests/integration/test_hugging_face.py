@@ -16,8 +16,8 @@ import torch
 import yaml
 from accelerate import Accelerator
 from datasets import Dataset
-from huggingface_hub import CommitOperationAdd, HfApi
 from hugging_face_models import COMMIT, Made, assert_same_tensors, hub_cache, make
+from huggingface_hub import CommitOperationAdd, HfApi
 from transformers import (
     AutoModelForCausalLM,
     GenerationConfig,
@@ -336,7 +336,9 @@ def test_a_pipeline_and_streamers_give_the_text_of_generate(made: Made) -> None:
     text = tokenizer.decode(ids[prompt.input_ids.shape[1] :], skip_special_tokens=True)
     talk = pipeline("text-generation", model=model, tokenizer=tokenizer)
     assert talk("red, blue", return_full_text=False, **greedy) == [{"generated_text": text}]
-    both = talk([[{"role": "user", "content": "red"}], [{"role": "user", "content": "green, pink"}]], batch_size=2, **greedy)
+    both = talk(
+        [[{"role": "user", "content": "red"}], [{"role": "user", "content": "green, pink"}]], batch_size=2, **greedy
+    )
     alone = talk([{"role": "user", "content": "red"}], **greedy)
     assert both[0] == alone
     assert len(talk("red", num_return_sequences=3, max_new_tokens=4, do_sample=True, temperature=0.9)) == 3
