@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+STOPPED = 75  # the exit code of a run that was asked to stop: EX_TEMPFAIL of sysexits.h
+
 
 class MemupdateError(Exception):
     """Base class of the project's errors. The command line prints the message and exits with code 2."""
@@ -42,3 +44,10 @@ class UnknownMemoryError(MemupdateError):
 
 class DataError(MemupdateError):
     """A data file is missing, truncated or malformed. The message names the file, the place and what is expected."""
+
+
+class RunStoppedError(MemupdateError):
+    """A run was asked to stop and did so. The command line prints the message and exits with code 75.
+
+    The same command, started again, continues the run.
+    """

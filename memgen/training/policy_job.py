@@ -17,6 +17,7 @@ from memgen.sections import Settings
 from memupdate.errors import FieldError
 from memupdate.platform import config as run_config
 from memupdate.platform.stages import TrainingProgress, run_stage
+from memupdate.platform.stopping import STOP_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ def train_policy(
 
     Raises:
         StageError: a training process failed. The message holds the end of its log.
+        RunStoppedError: the run was asked to stop. It has written a checkpoint.
         ConfigError: the config is not valid, see :func:`memupdate.platform.config.check_engine`.
     """
     folder = initial.parent
@@ -100,7 +102,7 @@ def train_policy(
     stage = settings.run.stage
     logger.info("stage %s: training in %s: %d questions, %d steps (log: train.log)", stage, folder, len(train), steps)
     command = [sys.executable, "-m", "memgen.training.grpo", str(folder / "verl.yaml")]
-    run_stage(command, folder / "train.log", {}, TrainingProgress(folder, steps, "memgen"))
+    run_stage(command, folder / "train.log", {}, TrainingProgress(folder, steps, "memgen"), folder / STOP_FILE)
     return folder / "model"
 
 
