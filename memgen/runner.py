@@ -45,9 +45,9 @@ class MemGenRunner:
             LeaseHeldError: another process trains in ``output_dir``.
             RunStoppedError: the run was asked to stop. It has written a checkpoint.
         """
-        from memupdate.platform import lease
+        from memupdate.platform.lease import hold
 
-        with lease.hold(self.folder):
+        with hold(self.folder):
             return self._train()
 
     def _train(self) -> Path:

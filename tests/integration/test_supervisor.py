@@ -15,14 +15,25 @@ import pytest
 
 from memupdate.errors import STOPPED, FieldError, RunStoppedError
 from memupdate.platform.stages import StageError, run_stage
-from memupdate.platform.stopping import END_AT, STOP_FILE, StopRequests, StopSignals, signals, stop_signals
+from memupdate.platform.stopping import (
+    END_AT,
+    SAME_REQUEST_S,
+    STOP_FILE,
+    StopRequests,
+    StopSignals,
+    signals,
+    stop_signals,
+)
 
 DEADLINE_S = 20
 # A stage: a child in a session of its own whose parent is gone, as Ray's daemons are. Both write their pids.
 STAGE = """
 import os, pathlib, signal, subprocess, sys, time
 folder = pathlib.Path(sys.argv[1])
-middle = "import subprocess; p = subprocess.Popen(['sleep', '600'], stdout=-3, stderr=-3, start_new_session=True); print(p.pid)"
+middle = '''
+import subprocess
+print(subprocess.Popen(["sleep", "600"], stdout=-3, stderr=-3, start_new_session=True).pid)
+'''
 orphan = subprocess.run([sys.executable, "-c", middle], capture_output=True, text=True, check=True).stdout.strip()
 (folder / "pids.new").write_text(f"{os.getpid()} {orphan}")
 (folder / "pids.new").rename(folder / "pids")
@@ -112,7 +123,7 @@ def test_a_second_signal_ends_a_stage_that_does_not_stop(stage: Path, command: s
     command.send_signal(signal.SIGTERM)
     wait_for((stage / STOP_FILE).exists)
     assert command.poll() is None
-    time.sleep(0.6)  # a signal that comes sooner belongs to the same request
+    time.sleep(SAME_REQUEST_S + 0.1)  # a signal that comes sooner belongs to the same request
     command.send_signal(signal.SIGTERM)
     assert command.wait(timeout=DEADLINE_S) == STOPPED
     assert not any(map(alive, below))
@@ -144,7 +155,7 @@ def test_what_a_stage_leaves_is_ended_when_the_stage_ends(stage: Path) -> None:
 
 
 def test_a_failed_stage_shows_the_end_of_its_log(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match="(?s)exit code 3.*the reason"):
+    with pytest.raises(StageError, match=r"(?s)exit code 3.*the reason"):
         run_stage([sys.executable, "-c", "import sys; print('the reason'); sys.exit(3)"], tmp_path / "log", {})
 
 

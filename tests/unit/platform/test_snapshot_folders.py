@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from memupdate.platform.rollout.snapshot_folder import make_root
+
 OWNER = """
 import sys
-from memupdate.platform.rollout.snapshot import make_root
+from memupdate.platform.rollout.snapshot_folder import make_root
 root = make_root(sys.argv[1])
 (root / "v7").mkdir()
 print(root, flush=True)
 sys.stdin.read()
 """
-DEADLINE_S = 100
+DEADLINE_S = 20
 
 
 def owner(parent: Path, *prefix: str) -> tuple[subprocess.Popen[str], Path]:
@@ -31,13 +33,13 @@ def owner(parent: Path, *prefix: str) -> tuple[subprocess.Popen[str], Path]:
 
 def has_pid_namespaces() -> bool:
     words = ["unshare", "--fork", "--pid", "--kill-child", "true"]
-    return shutil.which("unshare") is not None and subprocess.run(words, capture_output=True, check=False).returncode == 0
+    return (
+        shutil.which("unshare") is not None and subprocess.run(words, capture_output=True, check=False).returncode == 0
+    )
 
 
 def test_a_second_container_leaves_a_live_folder_and_removes_a_dead_one(tmp_path: Path) -> None:
     """The first owner has a pid that means nothing to the second, which takes it for the pid of a dead process."""
-    from memupdate.platform.rollout.snapshot import make_root
-
     if not has_pid_namespaces():
         pytest.skip("needs the right to make a pid namespace")
     process, live = owner(tmp_path, "unshare", "--fork", "--pid", "--kill-child")
