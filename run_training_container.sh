@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains a memory agent end to end: data, policy, warm start, GRPO, and a before/after table.
 #
-#   ./run_training_container.sh [LOCOMO.json] [--profile local|cluster] [--dry-run] [-- hydra.key=value ...]
+#   ./run_training_container.sh [LOCOMO.json] [--profile local|cluster] [--max-hours H] [--dry-run] [-- hydra.key=value ...]
 #
 # Without a GPU it uses the local profile with a tiny policy. With a GPU it uses the cluster profile with
 # Qwen2.5-3B-Instruct; for several nodes, start Ray on them and set RAY_ADDRESS. The corpus is the given file, or
@@ -19,6 +19,7 @@ while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) usage; exit 0 ;;
     --profile) profile=${2:?--profile needs local or cluster}; shift 2 ;;
+    --max-hours) arguments+=(--max-hours "${2:?--max-hours needs a number}"); shift 2 ;;
     --dry-run) arguments+=(--dry-run); shift ;;
     --) break ;;
     -*) echo "run_training_container.sh: unknown option $1 (see --help)" >&2; exit 2 ;;

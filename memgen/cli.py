@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from memupdate.errors import MemupdateError
+from memupdate.errors import STOPPED, MemupdateError, RunStoppedError
 from memupdate.extras import missing_extras_named
 
 
@@ -29,6 +29,13 @@ def parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text)
         add_settings(command)
+        if name in ("train", "run"):
+            command.add_argument(
+                "--max-hours",
+                type=float,
+                metavar="H",
+                help="write a checkpoint and exit with code 75 before H hours are over; the same command continues",
+            )
         if name in ("generate", "run"):
             command.add_argument("--prompt", action="append", default=[], help="a question; may be given several times")
     return root
@@ -55,7 +62,10 @@ def run(options: argparse.Namespace) -> int:
 
     runner = MemGenRunner(settings)
     if settings.run.mode == "train":
-        sys.stdout.write(f"{runner.train()}\n")
+        from memupdate.platform.stopping import stop_signals
+
+        with stop_signals(options.max_hours):
+            sys.stdout.write(f"{runner.train()}\n")
     elif settings.run.mode == "evaluate":
         sys.stdout.write(json.dumps(runner.evaluate(), indent=1) + "\n")
     else:
@@ -73,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with missing_extras_named():
             return run(options)
+    except RunStoppedError as error:
+        sys.stderr.write(f"memgen: {error}\n")
+        return STOPPED
     except MemupdateError as error:
         sys.stderr.write(f"memgen: {error}\n")
         return 2

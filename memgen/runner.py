@@ -42,7 +42,15 @@ class MemGenRunner:
                 :func:`memgen.training.policy_job.check_questions`.
             DataError: see :func:`memgen.data.examples.read_examples`.
             StageError: a training process failed.
+            LeaseHeldError: another process trains in ``output_dir``.
+            RunStoppedError: the run was asked to stop. It has written a checkpoint.
         """
+        from memupdate.platform.lease import hold
+
+        with hold(self.folder):
+            return self._train()
+
+    def _train(self) -> Path:
         dataset = self.settings.dataset
         assert dataset.train_file is not None
         examples = read_examples(Path(dataset.train_file), dataset.format, dataset.limit)

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memupdate.errors import MemupdateError
+from memupdate.errors import STOPPED, MemupdateError, RunStoppedError
 from memupdate.extras import missing_extras_named
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def _job(options: argparse.Namespace) -> Job:
 def run(options: argparse.Namespace) -> int:
     """Runs the whole job. With ``--dry-run`` it only checks the job and writes the resolved config."""
     from memupdate.platform import config as run_config
+    from memupdate.platform.stopping import stop_signals
     from memupdate.run import pipeline
 
     job = _job(options)
@@ -39,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
         run_config.save(config, target)
         sys.stdout.write(f"{options.profile} profile is valid; its config: {target}\n")
         return 0
-    run_dir = pipeline.run(job)
+    with stop_signals(options.max_hours):
+        run_dir = pipeline.run(job)
     sys.stdout.write((run_dir / "report.txt").read_text())
     sys.stdout.write(
         f"\nfiles of this run: {run_dir}\n"
@@ -54,16 +56,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def train_config(options: argparse.Namespace) -> int:
-    """Runs GRPO from a resolved config file, in this process."""
+    """Runs GRPO from a resolved config file, in processes that end with this one."""
     from memupdate.platform import config as run_config
-    from memupdate.platform import launcher
+    from memupdate.platform import lease
+    from memupdate.platform.stopping import STOP_FILE, stop_signals
+    from memupdate.platform.supervisor import supervise
     from memupdate.run.preflight import validate
-    from memupdate.run.trainer import MemoryTaskRunner
 
     config = run_config.load(options.config)
     validate(config)
-    launcher.train(config, MemoryTaskRunner, "memory")
-    return 0
+    run_dir = Path(config.memory.run_dir)
+    command = [sys.executable, "-m", "memupdate.run.grpo", str(options.config)]
+    with stop_signals(options.max_hours), lease.hold(run_dir):
+        return supervise(command, run_dir / STOP_FILE)
 
 
 def make_policy(options: argparse.Namespace) -> int:
@@ -137,11 +142,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--dry-run", action="store_true", help="check the job and write the resolved config, but start nothing"
     )
+    add_limit(command)
     command.add_argument("overrides", nargs="*", metavar="-- KEY=VALUE", help="hydra overrides, after --")
     command.set_defaults(call=run)
 
     command = commands.add_parser("train-config", help="run GRPO from a resolved config file")
     command.add_argument("config", type=Path, help="a resolved config file, such as config.yaml of a run")
+    add_limit(command)
     command.set_defaults(call=train_config)
 
     command = commands.add_parser("make-policy", help="make the untrained tiny policy")
@@ -170,6 +177,16 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def add_limit(command: argparse.ArgumentParser) -> None:
+    """Adds the option that limits the time of a run."""
+    command.add_argument(
+        "--max-hours",
+        type=float,
+        metavar="H",
+        help="write a checkpoint and exit with code 75 before H hours are over; the same command continues",
+    )
+
+
 def _run_command(words: Sequence[str]) -> int:
     """Runs the command named by the first word and returns its exit code."""
     if words and words[0] in MODULES:
@@ -187,6 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with missing_extras_named():
             return _run_command(words)
+    except RunStoppedError as error:
+        sys.stderr.write(f"memupdate: {error}\n")
+        return STOPPED
     except MemupdateError as error:
         sys.stderr.write(f"memupdate: {error}\n")
         return 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+STOPPED = 75  # the exit code of a run that was asked to stop: EX_TEMPFAIL of sysexits.h
+
 
 class MemupdateError(Exception):
     """Base class of the project's errors. The command line prints the message and exits with code 2."""

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from memgen.training.latent_trainer import LatentTaskRunner
-from memupdate.platform import config as run_config
 from memupdate.platform import launcher
 
 if __name__ == "__main__":
-    launcher.train(run_config.load(Path(sys.argv[1])), LatentTaskRunner, "memgen")
+    sys.exit(launcher.main(Path(sys.argv[1]), LatentTaskRunner, "memgen"))

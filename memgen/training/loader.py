@@ -23,6 +23,7 @@ class StepLoader:
         collate: Callable[[list[dict[str, Any]]], dict[str, Any]],
         rank: int = 0,
         ranks: int = 1,
+        before_step: Callable[[int], None] = lambda done: None,
     ) -> None:
         """Sets up the loader.
 
@@ -33,9 +34,11 @@ class StepLoader:
             collate: function that makes a batch from rows.
             rank: index of this rank. Each rank gets an equal share of every batch.
             ranks: number of ranks.
+            before_step: function to call before each step with the number of steps done.
         """
         self.rows, self.batch_size, self.seed, self.collate = rows, batch_size, seed, collate
         self.rank, self.ranks = rank, ranks
+        self.before_step = before_step
         self.step = 0
 
     def __len__(self) -> int:
@@ -47,6 +50,7 @@ class StepLoader:
         epoch, done = divmod(self.step, len(self))
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))
         for start in range(done * self.batch_size, len(self) * self.batch_size, self.batch_size):
+            self.before_step(self.step)
             self.step += 1
             mine = order[start : start + self.batch_size][self.rank :: self.ranks]
             yield self.collate([self.rows[int(index)] for index in mine])

@@ -18,6 +18,7 @@ from memupdate.errors import FieldError
 from memupdate.platform import config as run_config
 from memupdate.platform.checking.run import check_run
 from memupdate.platform.stages import TrainingProgress, run_stage
+from memupdate.platform.stopping import STOP_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ def train_policy(
 
     Raises:
         StageError: a training process failed. The message holds the end of its log.
+        RunStoppedError: the run was asked to stop. It has written a checkpoint.
         FieldError: a value is not allowed, see :func:`memupdate.platform.checking.run.check_run`.
         ConfigError: verl refuses the config.
     """
@@ -102,7 +104,7 @@ def train_policy(
     stage = settings.run.stage
     logger.info("stage %s: training in %s: %d questions, %d steps (log: train.log)", stage, folder, len(train), steps)
     command = [sys.executable, "-m", "memgen.training.grpo", str(folder / "verl.yaml")]
-    run_stage(command, folder / "train.log", {}, TrainingProgress(folder, steps, "memgen"))
+    run_stage(command, folder / "train.log", {}, TrainingProgress(folder, steps, "memgen"), folder / STOP_FILE)
     return folder / "model"
 
 

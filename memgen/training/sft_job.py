@@ -15,6 +15,7 @@ from memgen.sections import Settings
 from memupdate.errors import FieldError
 from memupdate.platform import config as run_config
 from memupdate.platform.stages import SFTProgress, run_stage
+from memupdate.platform.stopping import STOP_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def train_supervised(settings: Settings, initial: Path, train: list[TrainingRow]
     Raises:
         FieldError: ``train``, or ``valid`` if it is not empty, has fewer rows than one batch.
         StageError: a training process failed. The message holds the end of its log.
+        RunStoppedError: the run was asked to stop. It has written a checkpoint.
     """
     folder, run = initial.parent, settings.run
     batch = run.sft.batch_size
@@ -59,7 +61,8 @@ def train_supervised(settings: Settings, initial: Path, train: list[TrainingRow]
         "VERL_FILE_LOGGER_PATH": str(folder / f"metrics-{launches + 1:03d}.jsonl"),
     }
     logger.info("stage %s: training in %s: %d turns, %d steps (log: train.log)", run.stage, folder, len(train), steps)
-    run_stage(command, folder / "train.log", environment, SFTProgress(folder / "train.log", steps, run.stage))
+    progress = SFTProgress(folder / "train.log", steps, run.stage)
+    run_stage(command, folder / "train.log", environment, progress, folder / STOP_FILE)
     return folder / "model"
 
 

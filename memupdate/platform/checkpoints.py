@@ -3,7 +3,10 @@
 verl writes ``global_step_N/`` in place and then the tracker file. If a run is killed during these writes, it leaves a
 half-written folder or an empty tracker, and verl's resume fails. Here a checkpoint is complete as soon as its
 ``state.json`` exists. This file is written last, and atomically. :func:`recover` points the tracker to the newest
-complete checkpoint and removes incomplete ones.
+complete checkpoint and sets incomplete ones aside.
+
+Only folders that this module began are changed or removed: they hold ``begun.json`` from the start of the save. A
+folder of the same name from another program is refused.
 """
 
 from __future__ import annotations
@@ -17,12 +20,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from memupdate.errors import DataError
+from memupdate.errors import DataError, FieldError
 from memupdate.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
+BEGUN_FILE = "begun.json"
 STATE_FILE = "state.json"
+INTERRUPTED = "interrupted_step_"  # a half-written checkpoint is renamed to this and its step
 TRACKER = "latest_checkpointed_iteration.txt"
 
 
@@ -39,6 +44,45 @@ class RunState:
     step: int
     rows_drawn: int
     data_seed: int
+
+
+def begin(folder: Path) -> None:
+    """Marks a folder as a checkpoint of this module that is being written.
+
+    Raises:
+        FieldError: the folder exists and is not such a checkpoint.
+    """
+    if folder.exists() and not is_ours(folder):
+        raise _foreign(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STATE_FILE).unlink(missing_ok=True)  # a checkpoint that is written again is incomplete meanwhile
+    write_atomically(folder / BEGUN_FILE, json.dumps({"begun_by": "memupdate.platform.checkpoints"}) + "\n")
+
+
+def is_ours(folder: Path) -> bool:
+    """Returns whether this module began or completed the checkpoint."""
+    return (folder / BEGUN_FILE).is_file() or (folder / STATE_FILE).is_file()
+
+
+def refuse_foreign(root: Path) -> None:
+    """Checks that all checkpoints in a folder are of this module. The folder may be missing.
+
+    Raises:
+        FieldError: one is not, for example because stock verl wrote it.
+    """
+    for folder in sorted(root.glob("global_step_*")):
+        if not is_ours(folder):
+            raise _foreign(folder)
+
+
+def _foreign(folder: Path) -> FieldError:
+    return FieldError(
+        "trainer.default_local_dir",
+        str(folder.parent),
+        f"a new folder, or one with checkpoints of this project only. {folder.name} has no {BEGUN_FILE}: another "
+        "program wrote it, and it stays as it is. To start from its weights, set actor_rollout_ref.model.path to its "
+        "actor/huggingface",
+    )
 
 
 def finish(folder: Path, state: RunState) -> None:
@@ -70,18 +114,21 @@ def complete_checkpoints(root: Path) -> list[Path]:
 
 
 def recover(root: Path) -> Path | None:
-    """Points verl's tracker to the newest complete checkpoint and removes incomplete ones.
+    """Points verl's tracker to the newest complete checkpoint and renames an incomplete one.
 
     Returns:
         The checkpoint from which a run will resume; None if there is none.
+
+    Raises:
+        FieldError: the folder holds checkpoints of another program. Nothing is changed.
     """
     if not root.is_dir():
         return None
+    refuse_foreign(root)
     complete = complete_checkpoints(root)
-    for folder in root.glob("global_step_*"):
+    for folder in sorted(root.glob("global_step_*")):
         if folder not in complete:
-            logger.warning("removing %s: the run was killed while it wrote it", folder)
-            shutil.rmtree(folder)
+            _set_aside(folder)
     if not complete:
         (root / TRACKER).unlink(missing_ok=True)
         return None
@@ -89,8 +136,19 @@ def recover(root: Path) -> Path | None:
     return complete[-1]
 
 
+def _set_aside(folder: Path) -> None:
+    """Renames a half-written checkpoint. Only the last one of each step is kept."""
+    aside = folder.with_name(f"{INTERRUPTED}{step_of(folder)}")
+    if aside.exists():
+        if not is_ours(aside):
+            raise _foreign(aside)
+        shutil.rmtree(aside)
+    logger.warning("renaming %s to %s: the run was killed while it wrote it", folder, aside.name)
+    folder.rename(aside)
+
+
 def keep_newest(root: Path, count: int) -> None:
-    """Removes all but the newest ``count`` complete checkpoints."""
+    """Removes all but the newest ``count`` complete checkpoints. Only this module's checkpoints are complete."""
     for folder in complete_checkpoints(root)[:-count]:
         shutil.rmtree(folder)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import ray
 from omegaconf import DictConfig, OmegaConf, open_dict
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 
-from memupdate.platform.batch_invariant import BATCH_INVARIANT
+from memupdate.errors import STOPPED, RunStoppedError
+from memupdate.platform import config as run_config
+from memupdate.platform import lease
 from memupdate.platform.cpu import assert_platform
-from memupdate.platform.workers import TRAINER_THREADS
+from memupdate.platform.processes import start_ray
 
 if TYPE_CHECKING:
     from memupdate.platform.trainer import PlatformTrainer
@@ -47,20 +51,44 @@ class PlatformTaskRunner(_TaskRunner):  # type: ignore[misc]  # the class inside
         self.config = config
         self.start_services(config)
         tq.init(config.transfer_queue)
-        succeeded = False
+        ended_well = False
         try:
             self.trainer: Any = self.make_trainer(config)  # the job's class
             self.trainer.init()
             self.init_agent_loop_manager()
             self.trainer.fit(self.agent_loop_manager)
             self.finish()
-            succeeded = True
+            ended_well = True
+        except RunStoppedError:
+            ended_well = True
+            raise
         finally:
             # If there is no trainer, the error that prevented it is raised.
             tracking = getattr(getattr(self, "trainer", None), "logger", None)
             if tracking is not None:
-                tracking.finish(exit_code=0 if succeeded else 1)
+                tracking.finish(exit_code=0 if ended_well else 1)
             tq.close()
+
+
+def main(config_file: Path, task_runner: type[PlatformTaskRunner], section: str) -> int:
+    """Runs GRPO from a resolved config file, as the process of a stage.
+
+    Args:
+        config_file: the file, such as ``config.yaml`` of a run.
+        task_runner: the job's task runner.
+        section: the name of the config section with the run's settings.
+
+    Returns:
+        0, or 75 if the run was asked to stop and wrote a checkpoint.
+    """
+    config = run_config.load(config_file)
+    with lease.hold(Path(config[section].run_dir)):
+        try:
+            train(config, task_runner, section)
+        except RunStoppedError as error:
+            sys.stderr.write(f"{error}\n")
+            return STOPPED
+    return 0
 
 
 def train(config: DictConfig, task_runner: type[PlatformTaskRunner], section: str) -> None:
@@ -72,50 +100,11 @@ def train(config: DictConfig, task_runner: type[PlatformTaskRunner], section: st
         section: the name of the config section with the run's settings.
 
     Raises:
+        RunStoppedError: the run was asked to stop. It has written a checkpoint.
         ray.exceptions.RayTaskError: the run failed. The exception's cause is the first error.
     """
-    variables = environment(config[section])
-    os.environ.update(variables)
-    with open_dict(config):
-        config.ray_kwargs.ray_init.runtime_env.env_vars = variables
+    start_ray(config, section)
     try:
         run_ppo(config, task_runner_class=ray.remote(num_cpus=1)(task_runner))
     finally:
         ray.shutdown()
-
-
-class ProcessSettings(Protocol):
-    """The settings that all processes of a run need, from the run's config section.
-
-    Attributes:
-        threads: OMP threads per process.
-        trainer_threads: torch threads per training worker.
-        batch_invariant: whether to sum fp32 products in float64 on a CPU.
-        run_dir: the run's folder.
-    """
-
-    threads: int
-    trainer_threads: int
-    batch_invariant: bool
-    run_dir: str
-
-
-def environment(settings: ProcessSettings) -> dict[str, str]:
-    """Returns the environment variables of the driver. Ray passes them to every process of the run.
-
-    Args:
-        settings: the run's config section.
-    """
-    threads = str(settings.threads)
-    return {
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        TRAINER_THREADS: str(settings.trainer_threads),
-        BATCH_INVARIANT: str(int(settings.batch_invariant)),
-        "TOKENIZERS_PARALLELISM": "false",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "HYDRA_FULL_ERROR": "1",
-        "WANDB_DIR": str(settings.run_dir),
-        "WANDB_MODE": os.environ.get("WANDB_MODE", "offline"),
-        "WANDB_RESUME": "allow",
-    }

@@ -10,10 +10,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from memupdate.platform.supervisor import die_with_parent
+
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Opens and closes the process group of a torchrun process, on the device that verl found."""
+    """Opens and closes the process group of a torchrun process, on the device that verl found.
+
+    From then on, the process dies with its torchrun.
+    """
+    die_with_parent()
     from verl.utils.device import get_device_name
     from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 

@@ -7,14 +7,18 @@ import logging
 import os
 import re
 import subprocess
-import time
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from tqdm import tqdm
 
-from memupdate.errors import MemupdateError
+from memupdate.errors import STOPPED, MemupdateError, RunStoppedError
 from memupdate.platform.root_cause import Beginning
+from memupdate.platform.stopping import STOPPED_FILE, signals
+from memupdate.platform.supervisor import NO_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -27,39 +31,71 @@ class StageError(MemupdateError):
 
 
 def run_stage(
-    command: Sequence[str], log: Path, environment: Mapping[str, str], watch: Callable[[], None] | None = None
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    watch: Callable[[], None] | None = None,
+    stop_file: Path | None = None,
 ) -> None:
-    """Runs a stage's process and writes its output to a file.
+    """Runs a stage's process and writes its output to a file. When it returns, every process of the stage has ended.
 
     Args:
         command: the command line of the process.
         log: the file to which standard output and standard error are appended.
         environment: environment variables to add to those of this process.
         watch: a function to call every half second while the process runs, and once after it ends.
+        stop_file: the file that asks the process to write a checkpoint and to stop; None if it has no checkpoints.
 
     Raises:
         StageError: the process failed.
+        RunStoppedError: the stage was asked to stop and did so.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     beginning = Beginning.of(log)
-    with log.open("a") as file:
+    supervised = [sys.executable, "-m", "memupdate.platform.supervisor", str(stop_file or NO_FILE), *command]
+    reading, writing = os.pipe()
+    with log.open("a") as file, os.fdopen(writing, "wb", buffering=0) as requests, signals.deferred():
         process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **environment}
+            supervised,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=reading,
+            env={**os.environ, **environment},
+            start_new_session=True,  # a signal to this process's group reaches the stage through this process only
+            close_fds=False,  # it keeps the lease of the run's folder
         )
+        os.close(reading)
         try:
+            sent = 0
             while process.poll() is None:
+                if signals.count > sent:
+                    _pass_on(requests, sent, signals.count, stop_file)
+                    sent = signals.count
                 if watch is not None:
                     watch()
-                time.sleep(POLL_S)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=POLL_S)
             if watch is not None:
                 watch()
         except BaseException:
-            process.terminate()
-            process.wait(timeout=30)
+            requests.close()  # the supervisor ends the stage
+            process.wait()
             raise
+    if process.returncode == STOPPED:
+        answer = (stop_file or log).with_name(STOPPED_FILE)
+        text = answer.read_text().strip() if answer.is_file() else "ended at once; the same command continues the job"
+        raise RunStoppedError(f"{text} (log: {log})")
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
         raise StageError(f"{beginning.why(process.returncode)}\nexit code {process.returncode}; the log's end:\n{tail}")
+
+
+def _pass_on(requests: FileIO, sent: int, count: int, stop_file: Path | None) -> None:
+    """Passes requests to stop on to the supervisor, one byte each."""
+    if sent == 0 and count == 1 and stop_file is not None:
+        logger.info("asked to stop: the run writes a checkpoint and ends; the next signal ends it at once")
+    with suppress(BrokenPipeError):  # the stage has just ended
+        requests.write(b"s" * (count - sent))
 
 
 class SFTProgress:

@@ -25,6 +25,7 @@ from memupdate.platform.limits import Limits
 from memupdate.platform.metrics import MetricsFile, means
 from memupdate.platform.position import DataPosition
 from memupdate.platform.replay import OrderedReplayBuffer
+from memupdate.platform.stopping import StopRequests
 from memupdate.platform.trace import TraceWriter, Trajectory
 from memupdate.platform.watch import Watched
 from memupdate.platform.workers import SeededActorRolloutRefWorker
@@ -61,6 +62,8 @@ class PlatformTrainer(PPOTrainerSync):
         self._metrics_file = MetricsFile(run_dir / "metrics.jsonl")
         self._trace = TraceWriter(run_dir / "trace", self.settings.trace)
         self.position: DataPosition
+        self._stop = StopRequests(run_dir)
+        self._drawn_before_step = 0
 
     def read_trajectories(self, batch: KVBatchMeta, split: str) -> Sequence[Trajectory]:
         """Returns the trajectories of a batch, in order.
@@ -101,8 +104,11 @@ class PlatformTrainer(PPOTrainerSync):
             self.faults.watch.stop()
 
     def on_step_begin(self) -> None:
-        """Begins the deadline of the step."""
+        """Begins the deadline of the step, unless the run was asked to stop."""
         super().on_step_begin()  # type: ignore[no-untyped-call]
+        self._stop.step_begins()
+        self._drawn_before_step = self.position.drawn
+        self._stop_if_asked()
         self.faults.begin_step(self.global_steps, self._rollouts_per_step)
 
     # ------------------------------------------------------------------ set-up
@@ -136,15 +142,36 @@ class PlatformTrainer(PPOTrainerSync):
 
     # ------------------------------------------------------------------ checkpoints
 
+    def on_sample_end(self) -> None:
+        super().on_sample_end()  # type: ignore[no-untyped-call]
+        self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        """Writes a checkpoint of the last finished step and raises RunStoppedError, if the run was asked to stop.
+
+        It is called where the weights are still those of that step. The rollouts of the present step are given up.
+        """
+        reason = self._stop.reason()
+        if reason is None:
+            return
+        done = self.global_steps - 1
+        complete = checkpoints.complete_checkpoints(Path(self.config.trainer.default_local_dir))
+        if done > 0 and done not in map(checkpoints.step_of, complete):
+            self.global_steps, self.position.drawn = done, self._drawn_before_step
+            self._save_checkpoint()
+        raise self._stop.stopped(done, reason)
+
     def _save_checkpoint(self) -> None:
-        super()._save_checkpoint()  # type: ignore[no-untyped-call]
         root = Path(self.config.trainer.default_local_dir)
-        state = checkpoints.RunState(self.global_steps, self.position.drawn, self.position.seed)
-        checkpoints.finish(root / f"global_step_{self.global_steps}", state)
+        folder = root / f"global_step_{self.global_steps}"
+        checkpoints.begin(folder)
+        super()._save_checkpoint()  # type: ignore[no-untyped-call]
+        checkpoints.finish(folder, checkpoints.RunState(self.global_steps, self.position.drawn, self.position.seed))
         checkpoints.keep_newest(root, self.settings.checkpoints_to_keep)
 
     def _load_checkpoint(self) -> None:
         root = Path(self.config.trainer.default_local_dir)
+        checkpoints.refuse_foreign(root)
         if self.config.trainer.resume_mode == "auto":
             checkpoints.recover(root)
         super()._load_checkpoint()  # type: ignore[no-untyped-call]

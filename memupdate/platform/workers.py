@@ -13,9 +13,7 @@ from verl.utils.distributed import initialize_global_process_group_ray
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
 from memupdate.platform import batch_invariant
-
-# An environment variable, because verl passes only its own config sections to its workers.
-TRAINER_THREADS = "MEMUPDATE_TRAINER_THREADS"
+from memupdate.platform.processes import TRAINER_THREADS
 
 
 class SeededTrainingWorker(TrainingWorker):

@@ -14,7 +14,11 @@ from omegaconf import DictConfig
 from memupdate.evaluation import report
 from memupdate.files import write_atomically
 from memupdate.platform import config as run_config
+from memupdate.platform import lease
+from memupdate.platform.checkpoints import refuse_foreign
+from memupdate.platform.processes import users_variables
 from memupdate.platform.stages import TrainingProgress, run_stage
+from memupdate.platform.stopping import STOP_FILE
 from memupdate.run.job import MODEL_PATH, Job, choose_run_dir, remember
 from memupdate.run.keys import content_key, file_digest, source_digest
 from memupdate.run.preflight import check_host, validate
@@ -78,6 +82,8 @@ def check(job: Job) -> DictConfig:
         overrides.append(f"{MODEL_PATH}=local/tiny-policy")  # a placeholder for the policy that the run will make
     config = compose_profile(job.profile, [*overrides, *job.overrides])
     validate(config)
+    users_variables(config, "memory")
+    refuse_foreign(Path(config.trainer.default_local_dir))
     return config
 
 
@@ -88,15 +94,19 @@ def run(job: Job) -> Path:
         The run's folder.
 
     Raises:
+        LeaseHeldError: another process runs this job.
+        RunStoppedError: the job was asked to stop. Starting it again continues it.
         MemupdateError: an input is not allowed, or a stage failed. Starting the job again continues it.
     """
     check_host(check(job))
-    data_dir = prepare_data(job)
     run_dir = choose_run_dir(job).resolve()
-    overrides = [f"memory.run_dir={run_dir}", f"memory.data_dir={data_dir.resolve()}"]
-    if job.makes_policy:
-        overrides.append(f"{MODEL_PATH}={prepare_policy(job, data_dir).resolve()}")
-    train(job, run_dir, [*overrides, *job.overrides])
+    with lease.hold(run_dir):
+        remember(job, run_dir)  # before the long stages, so that a second start of the job comes to this folder
+        data_dir = prepare_data(job)
+        overrides = [f"memory.run_dir={run_dir}", f"memory.data_dir={data_dir.resolve()}"]
+        if job.makes_policy:
+            overrides.append(f"{MODEL_PATH}={prepare_policy(job, data_dir).resolve()}")
+        train(job, run_dir, [*overrides, *job.overrides])
     return run_dir
 
 
@@ -113,11 +123,9 @@ def train(job: Job, run_dir: Path, overrides: Sequence[str]) -> None:
     """
     config = compose_profile(job.profile, overrides)
     validate(config)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    remember(job, run_dir)
     run_config.save(config, run_dir / "config.yaml")
     steps = int(config.trainer.total_training_steps or 0)
     logger.info("training in %s (log: train.log)", run_dir)
-    command = [sys.executable, "-m", "memupdate", "train-config", str(run_dir / "config.yaml")]
-    run_stage(command, run_dir / "train.log", {}, TrainingProgress(run_dir, steps, "memory"))
+    command = [sys.executable, "-m", "memupdate.run.grpo", str(run_dir / "config.yaml")]
+    run_stage(command, run_dir / "train.log", {}, TrainingProgress(run_dir, steps, "memory"), run_dir / STOP_FILE)
     report.write(report.compare(run_dir), run_dir)

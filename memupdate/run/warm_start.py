@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from memupdate.errors import FieldError
 from memupdate.files import CONFIGS
 from memupdate.platform import config as run_config
+from memupdate.platform import lease
 from memupdate.platform.screen import without_weight_bars
 from memupdate.platform.stages import SFTProgress, run_stage
 from memupdate.policy import PolicySettings, make_policy, write_demonstrations
@@ -43,12 +44,19 @@ def prepare_policy(job: Job, data_dir: Path) -> Path:
 
     Raises:
         FieldError: a setting of the policy is not allowed.
+        LeaseHeldError: another run makes the same policy now.
         StageError: the training failed. The message contains the end of its log.
     """
     settings = job.policy
     target = job.shared / f"policy-{policy_key(data_dir, settings)}"
     if (target / "model" / "config.json").is_file():
         return target / "model"
+    with lease.hold(job.shared / f"making-{target.name}"):  # another run may make the same policy now
+        return _make_policy(target, data_dir, settings)
+
+
+def _make_policy(target: Path, data_dir: Path, settings: PolicySettings) -> Path:
+    """Makes the policy in a folder beside ``target`` and moves it there. Returns the model's folder."""
     # files.new_directory would remove the folder after a failure, but the error message points to the log in it.
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -115,9 +115,10 @@ SHARED = {
     "evaluation.py": {"memgen.loading", "memgen.tasks", "memupdate.evaluation", *CONTRACT},
     "runner.py": {
         *("memgen.training", "memgen.evaluation", "memgen.loading", "memgen.run_folder", "memgen.state"),
+        "memupdate.platform.lease",
         *CONTRACT,
     },
-    "cli.py": {"memgen.runner", "memgen.settings"},
+    "cli.py": {"memgen.runner", "memgen.settings", "memupdate.platform.stopping"},
 }
 
 

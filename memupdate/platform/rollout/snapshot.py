@@ -8,11 +8,9 @@ restarted server load the current policy without the trainer. A sync of a tiny m
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
@@ -28,29 +26,11 @@ from verl.workers.rollout.utils import ensure_async_iterator
 
 from memupdate.errors import MemupdateError
 from memupdate.platform.rollout.settings import ServerSettings
+from memupdate.platform.rollout.snapshot_folder import make_root
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "memupdate_policy_"
 CURRENT = "current"
-
-
-def make_root(parent: str) -> Path:
-    """Creates a snapshot folder that is removed when this process ends.
-
-    First removes the folders of processes that were killed. The name of a folder contains the pid of its owner.
-
-    Args:
-        parent: the folder in which to create it.
-    """
-    base = Path(parent)
-    for old in base.glob(f"{PREFIX}*_*"):
-        owner = old.name.removeprefix(PREFIX).split("_")[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(old, ignore_errors=True)
-    root = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}_", dir=base)
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    return Path(root)
 
 
 def current_version(root: Path) -> tuple[Path, int] | None:

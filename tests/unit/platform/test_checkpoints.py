@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from memupdate.errors import DataError
+from memupdate.errors import DataError, FieldError
 from memupdate.platform import checkpoints
 from memupdate.platform.checkpoints import RunState
 
 
 def make(root: Path, step: int, complete: bool = True) -> Path:
     folder = root / f"global_step_{step}"
+    checkpoints.begin(folder)
     (folder / "actor").mkdir(parents=True)
     torch.save({"weight": torch.full((2, 3), float(step))}, folder / "actor" / "model_world_size_1_rank_0.pt")
     if complete:
@@ -25,13 +26,14 @@ def make(root: Path, step: int, complete: bool = True) -> Path:
     return folder
 
 
-def test_u36_recover_takes_the_newest_complete_checkpoint_and_removes_the_half_written_one(tmp_path: Path) -> None:
+def test_u36_recover_takes_the_newest_complete_checkpoint_and_renames_the_half_written_one(tmp_path: Path) -> None:
     make(tmp_path, 9)
     make(tmp_path, 10)  # a number with more digits sorts after 9
     half = make(tmp_path, 11, complete=False)
     (tmp_path / checkpoints.TRACKER).write_text("11")
     assert checkpoints.recover(tmp_path) == tmp_path / "global_step_10"
     assert not half.exists()
+    assert (tmp_path / "interrupted_step_11" / "actor" / "model_world_size_1_rank_0.pt").is_file()
     assert (tmp_path / checkpoints.TRACKER).read_text() == "10"
 
 
@@ -48,7 +50,53 @@ def test_recover_without_a_complete_checkpoint_starts_anew(tmp_path: Path) -> No
     make(tmp_path, 1, complete=False)
     (tmp_path / checkpoints.TRACKER).write_text("1")
     assert checkpoints.recover(tmp_path) is None
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["interrupted_step_1"]
+    make(tmp_path, 1, complete=False)  # the next start was killed at the same step
+    assert checkpoints.recover(tmp_path) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["interrupted_step_1"]
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Path:
+    """Two checkpoints as stock verl writes them."""
+    for step in (20, 40):
+        (tmp_path / f"global_step_{step}" / "actor").mkdir(parents=True)
+        (tmp_path / f"global_step_{step}" / "actor" / "model_world_size_1_rank_0.pt").write_bytes(b"weights")
+        (tmp_path / f"global_step_{step}" / "data.pt").write_bytes(b"data")
+    (tmp_path / checkpoints.TRACKER).write_text("40")
+    return tmp_path
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_checkpoints_of_another_program_stay_as_they_are(stock: Path) -> None:
+    before = content(stock)
+    with pytest.raises(FieldError, match=r"default_local_dir.*global_step_20.*actor_rollout_ref\.model\.path"):
+        checkpoints.recover(stock)
+    with pytest.raises(FieldError, match="default_local_dir"):
+        checkpoints.refuse_foreign(stock)
+    with pytest.raises(FieldError, match="global_step_40"):
+        checkpoints.begin(stock / "global_step_40")
+    assert content(stock) == before
+
+
+def test_a_folder_with_ours_and_theirs_is_refused_and_none_is_removed(stock: Path) -> None:
+    for step in (41, 42, 43):
+        make(stock, step)
+    checkpoints.keep_newest(stock, 2)
+    assert {path.name for path in stock.glob("global_step_*")} == {f"global_step_{n}" for n in (20, 40, 42, 43)}
+    half = make(stock, 44, complete=False)
+    with pytest.raises(FieldError, match="global_step_20"):
+        checkpoints.recover(stock)
+    assert half.is_dir() and (stock / checkpoints.TRACKER).read_text() == "40"
+
+
+def test_a_checkpoint_that_is_written_again_is_incomplete_meanwhile(tmp_path: Path) -> None:
+    folder = make(tmp_path, 3)
+    checkpoints.begin(folder)
+    assert checkpoints.complete_checkpoints(tmp_path) == []
 
 
 def test_keep_newest_counts_complete_checkpoints_only(tmp_path: Path) -> None:
