@@ -47,7 +47,7 @@ EFFECTS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Floats]] = {
 CLUSTERS = (3, 8, 10, 20)
 NOISES = (0, 2)  # standard deviation of an observation within its cluster
 SEEDS = ((2, 8), (3, 3), (3, 8), (3, 20), (5, 8))  # seeds and clusters
-BETWEEN_SEEDS = (0, 0.3, 1)  # standard deviation of the seeds' effects
+BETWEEN_SEEDS = (0, 0.3, 1, 3)  # standard deviation of the seeds' effects
 BATCH = 200  # repetitions whose resamples are in memory together
 
 
