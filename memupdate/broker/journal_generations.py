@@ -48,9 +48,10 @@ def check_is_bank(folder: Path) -> None:
             if _is_generation(path):
                 return
             if not _is_harmless(path):
+                path.lstat()
                 others.append(path)
         except FileNotFoundError:
-            return  # a process that is at work here has just removed it; look again when it has ended
+            return  # a journal's process has just removed the file, so a journal is here
     for path in others:
         if _named(path, ".jsonl"):
             raise DataError(f"{path}:1: expected a journal's header, found something else; allowed: {_ALLOWED}")
