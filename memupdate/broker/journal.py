@@ -34,7 +34,7 @@ from memupdate.broker.journal_generations import (
     publish,
     remove,
     sha256_of,
-    superseded,
+    unfinished,
     withdraw,
     write_generation,
 )
@@ -86,14 +86,14 @@ class Journal:
         self._torn = False  # the file may be longer than the records that count
         self._unsynced = False  # a sync of the file failed
         self._withdrawn: Path | None = None  # a generation that must not be there at the next write
-        self._superseded: list[Path] = []  # files that are not needed any more
         self._closed = self._released = False
         with refusals(folder):
             make_folder(folder)
             check_is_bank(folder)
             self._lock = locked(folder, lock_wait_s)
             try:
-                self._path = current_generation(folder)
+                # Beside the generation in use: files of the journal that are not needed any more.
+                self._path, self._superseded = current_generation(folder)
                 self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
             except BaseException:
                 os.close(self._lock)
@@ -126,7 +126,7 @@ class Journal:
             # The process before may have died before its sync. What was read will be answered, so it must be on disk.
             sync(self._path)
             sync(self.folder)
-            self._superseded = superseded(self.folder, self._path)
+            self._superseded += unfinished(self.folder, self._path)
         self._remove_superseded()
 
     async def append(self, record: Record) -> None:
