@@ -1,6 +1,6 @@
 """Measures how often intervals with a nominal level of 95 % hold the truth, in simulated data whose truth is known.
 
-    python benchmarks/interval_coverage.py [--quick] [--out FILE] [--repetitions 20000]
+    python benchmarks/interval_coverage.py [--quick] [--out FILE] [--repetitions 10000]
 
 An observation is the effect of its cluster, plus the effect of its seed where there are seeds, plus noise. The truth is
 0, the standard deviation of cluster effects is 1, and clusters have log-normal sizes from 3 to 90. All methods get the
@@ -47,7 +47,7 @@ EFFECTS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Floats]] = {
 CLUSTERS = (3, 8, 10, 20)
 NOISES = (0, 2)  # standard deviation of an observation within its cluster
 SEEDS = ((2, 8), (3, 3), (3, 8), (3, 20), (5, 8))  # seeds and clusters
-BETWEEN_SEEDS = (0, 0.3, 1)  # standard deviation of the seeds' effects
+BETWEEN_SEEDS = (0, 0.3, 1, 3)  # standard deviation of the seeds' effects
 BATCH = 200  # repetitions whose resamples are in memory together
 
 
@@ -171,7 +171,7 @@ def several_seeds(rng: np.random.Generator, repetitions: int, resamples: int) ->
 
 def main() -> None:
     parser = common.arguments("interval_coverage", __doc__)
-    parser.add_argument("--repetitions", type=int, default=20_000, help="data sets of each kind (default: 20000)")
+    parser.add_argument("--repetitions", type=int, default=10_000, help="data sets of each kind (default: 10000)")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     repetitions, resamples = (200, 50) if options.quick else (options.repetitions, 1000)

@@ -1,13 +1,15 @@
-"""Fails the test in which an exception was lost: asyncio logged it as never retrieved, or it ended nobody's thread.
+"""Fails a test that loses an exception: asyncio logs it as never retrieved, or a finaliser or a thread drops it.
 
 A future logs its exception when it is collected. One that is part of a cycle is only collected by the cyclic garbage
-collector, which therefore runs at the end of every file of tests and once more at the end of the session.
+collector. It looks at young objects after every file of tests, and at all objects, which takes longer, at the end of the
+session. An exception that is only found then fails the last test, and its message says where it comes from.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
+import traceback
 from collections.abc import Iterator
 
 import pytest
@@ -26,7 +28,8 @@ class _Lost(logging.Handler):
         message = record.getMessage()
         if MARK in message:
             error = record.exc_info[1] if record.exc_info else None
-            self.found.append(f"{message}\n{error!r}")
+            where = "".join(traceback.format_tb(error.__traceback__)) if error is not None else ""
+            self.found.append(f"{message}\n{error!r}\n{where}")
 
     def check(self, where: str) -> None:
         """Fails if there is anything, and forgets it."""
@@ -57,7 +60,7 @@ def _no_exception_is_lost_in_a_file(
     _no_exception_is_lost_in_the_session: None, request: pytest.FixtureRequest
 ) -> Iterator[None]:
     yield
-    gc.collect()
+    gc.collect(1)
     _lost.check(f"in {request.node.name}")
 
 

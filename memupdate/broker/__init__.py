@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from memupdate.broker.conversations import Conversations
-from memupdate.broker.journal import JournalError
+from memupdate.broker.journal import JournalError, UncertainWriteError
 from memupdate.broker.protocol import BankService
 from memupdate.broker.registry import BankRegistry, UnknownNamespaceError
 from memupdate.broker.results import Outcome, Refusal, RefusedError
@@ -37,6 +37,7 @@ __all__ = [
     "RefusedError",
     "ReshardedError",
     "RunningBroker",
+    "UncertainWriteError",
     "UnknownNamespaceError",
     "start_broker",
 ]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from memupdate.broker.futures import awaitable
 from memupdate.broker.journal_file import (
     JournalError,
     Record,
@@ -33,7 +34,7 @@ from memupdate.broker.journal_generations import (
     publish,
     remove,
     sha256_of,
-    superseded,
+    unfinished,
     withdraw,
     write_generation,
 )
@@ -63,11 +64,17 @@ class Journal:
     because the journal's thread writes for it. A thread that may block writes by itself, with ``collect`` and
     ``commit``.
 
+    After a failed sync, nobody knows which of the file's bytes are on disk, and a later sync may succeed without
+    writing them. The file is then given up: no write is acknowledged before all acknowledged records are in the next
+    generation.
+
     Args:
-        folder: the journal's folder; created if it is missing.
+        folder: the journal's folder; created if it is missing. Files of others in it are left alone.
         lock_wait_s: seconds to wait for another process to release the folder. A killed process takes a while to end.
 
     Raises:
+        FieldError: the folder holds files, but no journal. It is not touched.
+        DataError: it cannot be said which file is the journal. The folder is not touched.
         JournalError: the folder cannot be written, or another process holds it.
     """
 
@@ -79,14 +86,14 @@ class Journal:
         self._torn = False  # the file may be longer than the records that count
         self._unsynced = False  # a sync of the file failed
         self._withdrawn: Path | None = None  # a generation that must not be there at the next write
-        self._superseded: list[Path] = []  # files that are not needed any more
         self._closed = self._released = False
         with refusals(folder):
             make_folder(folder)
             check_is_bank(folder)
             self._lock = locked(folder, lock_wait_s)
             try:
-                self._path = current_generation(folder)
+                # Beside the generation in use: files of the journal that are not needed any more.
+                self._path, self._superseded = current_generation(folder)
                 self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
             except BaseException:
                 os.close(self._lock)
@@ -119,20 +126,18 @@ class Journal:
             # The process before may have died before its sync. What was read will be answered, so it must be on disk.
             sync(self._path)
             sync(self.folder)
-            self._superseded = superseded(self.folder, self._path)
+            self._superseded += unfinished(self.folder, self._path)
         self._remove_superseded()
 
     async def append(self, record: Record) -> None:
         """Appends a record and waits until it is on disk.
 
         Raises:
+            UncertainWriteError: the record could not be written, and not be removed either.
             JournalError: the record could not be written. It will not be written later.
         """
         on_disk = self.append_soon(record)
-        written = asyncio.wrap_future(on_disk)
-        # The caller gets the error from the batch. If it were not read here, asyncio would log it as never retrieved.
-        written.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.wait([written])
+        await asyncio.wait([awaitable(on_disk)])
         check_written(on_disk)
 
     def append_soon(self, record: Record) -> Future[None]:

@@ -48,9 +48,10 @@ def check_is_bank(folder: Path) -> None:
             if _is_generation(path):
                 return
             if not _is_harmless(path):
+                path.lstat()
                 others.append(path)
         except FileNotFoundError:
-            return  # a process that is at work here has just removed it; look again when it has ended
+            return  # a journal's process has just removed the file, so a journal is here
     for path in others:
         if _named(path, ".jsonl"):
             raise DataError(f"{path}:1: expected a journal's header, found something else; allowed: {_ALLOWED}")
@@ -59,7 +60,7 @@ def check_is_bank(folder: Path) -> None:
 
 
 def _is_harmless(path: Path) -> bool:
-    return path.name in _HARMLESS or is_lock(path) or _is_unfinished(path, 0)
+    return path.name in _HARMLESS or is_lock(path) or _is_unfinished(path, replaced=0)
 
 
 def _named(path: Path, suffix: str) -> bool:
@@ -70,19 +71,25 @@ def _is_generation(path: Path) -> bool:
     return _named(path, ".jsonl") and path.is_file() and header_of(path) is not None
 
 
-def _is_unfinished(path: Path, current: int) -> bool:
-    """Returns whether a file is a generation that was not finished, and all its records are in the current one too."""
+def _is_unfinished(path: Path, replaced: int | None = None) -> bool:
+    """Returns whether a file is a generation that was not finished, so that no record is only there.
+
+    Args:
+        path: the file.
+        replaced: the number of the generation that it must have been going to replace; None for any.
+    """
     if not _named(path, ".new") or not path.is_file():
         return False
     if is_begun(path):
         return True
     try:
         header = header_of(path)
+        lines, _ = _extent(path)
     except DataError:
         return False
-    if header is None:
-        return False
-    return header.records == 0 if header.after is None else header.after.generation <= current
+    if header is None or lines > header.records + 1:
+        return False  # it has been in use: somebody renamed it
+    return header.after is None or replaced in (None, header.after.generation)
 
 
 def generations(folder: Path) -> list[Path]:
@@ -95,37 +102,37 @@ def generations(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if _is_generation(path)]
 
 
-def current_generation(folder: Path) -> Path:
-    """Returns the generation in use, and writes the first one if there is none. Removes nothing.
+def current_generation(folder: Path) -> tuple[Path, list[Path]]:
+    """Finds the generation in use, and writes the first one if there is none. Removes nothing.
+
+    Returns:
+        The generation, and older ones that it has been proven to replace.
 
     Raises:
         DataError: there are several, and it cannot be proven that the newest one replaces the others.
         OSError: the folder cannot be read or written.
     """
-    found = generations(folder)
-    if not found:
-        first = next_path(folder, 0)
-        os.close(write_generation(first, Header(), ())[0])
-        publish(first)
-        return first
-    for older in found[:-1]:
-        check_replaces(found[-1], older)
-    return found[-1]
+    *older, newest = generations(folder) or [_first_generation(folder)]
+    for one in older:
+        check_replaces(newest, one)
+    return newest, older
 
 
-def superseded(folder: Path, current: Path) -> list[Path]:
-    """Returns the files of the journal that are not needed beside the current generation: older and unfinished ones.
+def _first_generation(folder: Path) -> Path:
+    first = next_path(folder, 0)
+    os.close(write_generation(first, Header(), ())[0])
+    publish(first)
+    return first
 
-    ``current_generation`` must have returned ``current``, and its records must have been read.
-    """
-    number = int(current.stem)
-    older = [path for path in generations(folder) if path != current]
-    return older + [path for path in sorted(folder.iterdir()) if _is_unfinished(path, number)]
+
+def unfinished(folder: Path, current: Path) -> list[Path]:
+    """Returns what is left of generations that were going to replace the current one, and were not finished."""
+    return [path for path in sorted(folder.iterdir()) if _is_unfinished(path, replaced=int(current.stem))]
 
 
 def own_files(folder: Path) -> list[Path]:
     """Returns all files of the journal in a folder: unfinished generations, and generations from old to new."""
-    return [path for path in sorted(folder.iterdir()) if _is_unfinished(path, _LAST)] + generations(folder)
+    return [path for path in sorted(folder.iterdir()) if _is_unfinished(path)] + generations(folder)
 
 
 def next_path(folder: Path, number: int) -> Path:

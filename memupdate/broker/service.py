@@ -15,6 +15,7 @@ import numpy as np
 from memupdate.broker import history
 from memupdate.broker.conversations import NO_CONVERSATION, Conversations
 from memupdate.broker.embeddings import Embeddings
+from memupdate.broker.futures import awaitable
 from memupdate.broker.journal import Journal, JournalError, Record, check_written
 from memupdate.broker.protocol import BankService
 from memupdate.broker.recovery import check_digest, recover
@@ -377,9 +378,7 @@ class MemoryBroker(BankService):
     def _awaitable(self, on_disk: Future[None]) -> asyncio.Future[None]:
         """Returns an asyncio future for a batch. All turns of the batch share it, so the loop is woken only once."""
         if self._awaited is None or self._awaited[0] is not on_disk:
-            written = asyncio.wrap_future(on_disk)
-            written.add_done_callback(_retrieve)
-            self._awaited = (on_disk, written)
+            self._awaited = (on_disk, awaitable(on_disk))
         return self._awaited[1]
 
     async def _to_the_end(self, call: Callable[[], Coroutine[Any, Any, Answer]], *namespaces: str) -> Answer:
@@ -410,12 +409,6 @@ class MemoryBroker(BankService):
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         return task
-
-
-def _retrieve(done: asyncio.Future[None]) -> None:
-    """Reads an exception that each caller gets from the batch. Otherwise asyncio would log it as never retrieved."""
-    if not done.cancelled():
-        done.exception()
 
 
 def _log_failure(done: asyncio.Task[Any]) -> None:

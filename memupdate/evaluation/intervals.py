@@ -28,7 +28,7 @@ concave, so with w = A / (A + B) and the expectation E over s_A and s_B the cove
 
 and both expectations on the right are the level, by the definition of t (Banerjee, On confidence interval for two-means
 problem based on separate estimates of variances and tabulated values of t-table, Sankhya A 23, 1961). The usual
-alternative, one quantile with Welch's degrees of freedom, covers too little with two or three seeds.
+alternative, one quantile with Welch's degrees of freedom, covers as little as 0.90 with two seeds.
 
 ``benchmarks/interval_coverage.py`` measures the coverage with other distributions. If all clusters have the same mean,
 the data show no variance and the interval is one point.

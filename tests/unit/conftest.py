@@ -11,20 +11,21 @@ import pytest
 from installed_package import install_into
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from memupdate.run.profiles import compose_profile
+from memupdate.run.profiles import PROFILES, compose_profile
 
 EXTENDING = Path(__file__).resolve().parents[1] / "extending"
 
 
 @functools.cache
 def _composed(profile: str) -> DictConfig:
-    """Hydra takes half a second to compose a profile."""
-    return compose_profile(profile, ["memory.run_dir=/runs/r", "memory.data_dir=/runs/d"])
+    """Composes a profile or a config file once: hydra takes half a second for it."""
+    places = ["memory.run_dir=/runs/r", "memory.data_dir=/runs/d"] if profile in PROFILES else []
+    return compose_profile(profile, places)
 
 
 @pytest.fixture(scope="session")
 def configs() -> Callable[..., DictConfig]:
-    """Returns a function that changes a profile's config as hydra overrides do, without composing it anew."""
+    """Returns a function that changes a composed config as hydra overrides do."""
 
     def changed(profile: str, *overrides: str) -> DictConfig:
         model = ["actor_rollout_ref.model.path=local/tiny-policy"] if profile == "local" else []

@@ -231,13 +231,23 @@ def test_unfinished_generations_go_when_the_journal_is_read(tmp_path: Path) -> N
     begun = encoded_line(
         0, 0, encoded({"format": 1, "records": 9, "after": {"generation": 1, "bytes": 1, "sha256": ""}})
     )
+    used = first + encoded_line(1, 1, b'{"run":8}')  # somebody renamed it
+    grown = encoded_line(
+        0, 0, encoded({"format": 1, "records": 0, "after": {"generation": 1, "bytes": 1, "sha256": ""}})
+    )
+    grown += encoded_line(1, 1, b'{"run":8}')
     unknown = encoded_line(
         0, 0, encoded({"format": 1, "records": 9, "after": {"generation": 7, "bytes": 1, "sha256": ""}})
     )
     put(tmp_path, {"00000002.new": begun, "00000003.new": b"", "00000004.new": begun[:40], "00000005.new": first})
-    put(tmp_path, {"00000006.new": unknown})  # of a generation that is not here: its only copy, perhaps
+    # Of a generation that is not here, or used: perhaps the only copies of their records.
+    kept = {"00000006.new": unknown, "00000007.new": used, "00000008.new": grown}
+    put(tmp_path, kept)
     assert use(tmp_path) == told(2)
-    assert sorted(contents(tmp_path)) == ["00000001.jsonl", "00000006.new", "lock"]
+    assert sorted(contents(tmp_path)) == ["00000001.jsonl", *kept, "lock"]
+    (tmp_path / "00000001.jsonl").unlink()
+    with pytest.raises(FieldError, match=r"this one holds '00000006\.new' and no journal"):
+        use(tmp_path)
 
 
 def descriptors() -> list[str]:

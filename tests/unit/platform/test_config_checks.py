@@ -93,6 +93,7 @@ REFUSED = [
     ("trainer.v1.sampler.custom_sampler.name=Ordered", "custom_sampler: got 'pkg://memupdate.platform.replay:Ordered'"),
     ("memory.mismatch.stop=yes please", "memory.mismatch.stop: got 'yes please'; allowed: true or false"),
     ("memory.trace.every=-1", "memory.trace.every: got -1; allowed: a whole number from 0"),
+    ("memory.batch_invariant=true", "memory.batch_invariant: got True; allowed: false with trainer.device=cuda"),
     ("memory.seed=one", "memory.seed: got 'one'; allowed: a whole number"),
 ]
 
