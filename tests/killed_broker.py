@@ -1,27 +1,32 @@
-"""Eight processes that use a broker on Ray while it is killed again and again, and the history of what they saw."""
+"""Eight processes that use a broker while it is killed again and again, and the history of what they saw."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import signal
 import sys
 import threading
 import time
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
 from linearizability import Call, first_violation
 from ray.exceptions import GetTimeoutError, RayActorError
+from served_shard import ServedShard, SocketClient, processes
 
-from memupdate.broker import BrokerDeadlineError, MemoryStoreManager, Outcome
+from memupdate.broker import BrokerDeadlineError, MemoryStoreManager, Outcome, RunningBroker
 from memupdate.memory import Operation
 
-# A worker of Ray cannot import this module: what is sent there travels as code.
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+# A worker of Ray cannot import these modules: what is sent there travels as code.
+for name in (__name__, "served_shard", "linearizability"):
+    ray.cloudpickle.register_pickle_by_value(sys.modules[name])
 
 PROCESSES = 8
 NAMESPACES = 4  # in use at the same time
@@ -79,29 +84,30 @@ def bank(state: Hashable, call: Call) -> Iterable[Hashable]:
     return [(number, *contents)] if call.ended is None or answers == call.answer else []
 
 
-class Client:
-    """A process that sends turns to the namespaces of a round, one after another."""
+Connect = Callable[[float], MemoryStoreManager]  # returns a client with a deadline in seconds
 
-    def __init__(self, broker: str, number: int) -> None:
-        self._broker = broker
-        self._number = number
 
-    def run(self, place: int, turns: int) -> list[Seen]:
-        """Sends turns and returns what was asked and answered."""
-        return asyncio.run(self._run(place, turns))
+async def use(connect: Connect, process: int, place: int, turns: int) -> list[Seen]:
+    """Sends turns to the banks of a round, one after another, as one of the processes.
 
-    async def _run(self, place: int, turns: int) -> list[Seen]:
-        rng = random.Random(f"{place} {self._number}")
-        patient = await MemoryStoreManager.connect(self._broker, deadline_s=120)
-        hasty = MemoryStoreManager(patient._shards, self._broker, deadline_s=HASTY_S)
-        for name in names_of(place):
-            await patient.open(name)
-        seen = []
-        for turn in range(turns):
-            name, asked = rng.choice(names_of(place)), random_turn(rng, f"{self._number}.{turn}")
-            client = hasty if rng.random() < 0.3 else patient
-            seen.append(await one_call(client, name, asked))
-        return seen
+    Args:
+        connect: makes a client.
+        process: the number of the process.
+        place: the number of the round.
+        turns: the number of turns to send.
+
+    Returns:
+        What was asked and answered.
+    """
+    rng = random.Random(f"{place} {process}")
+    patient, hasty = connect(120), connect(HASTY_S)
+    for name in names_of(place):
+        await patient.open(name)
+    seen = []
+    for turn in range(turns):
+        name, asked = rng.choice(names_of(place)), random_turn(rng, f"{process}.{turn}")
+        seen.append(await one_call(hasty if rng.random() < 0.3 else patient, name, asked))
+    return seen
 
 
 def names_of(place: int) -> list[str]:
@@ -119,33 +125,35 @@ async def one_call(client: MemoryStoreManager, name: str, asked: list[Asked]) ->
 
 
 class Killer:
-    """Kills a broker's shard with SIGKILL, again and again, each time a while after it answered."""
+    """Kills a process with SIGKILL, again and again, each time a while after it answered.
 
-    def __init__(self, shard: Any, every_s: float) -> None:
+    Args:
+        answering: waits until the process answers, and returns its id.
+        every_s: seconds between an answer and the next kill.
+    """
+
+    def __init__(self, answering: Callable[[], int], every_s: float) -> None:
         self.kills = 0
-        self._shard = shard
+        self._answering = answering
         self._every_s = every_s
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="killer")
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._killed = self._thread.submit(self._run)
 
-    def __enter__(self) -> Killer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Stops killing, and leaves a process that answers. Raises the error that ended the killing, if any."""
         self._stop.set()
-        self._thread.join()
+        self._killed.result()
+        self._thread.shutdown()
+        self._answering()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                pid: int = ray.get(self._shard.__ray_call__.remote(lambda self: os.getpid()), timeout=5)
-            except (RayActorError, GetTimeoutError):  # restarting
-                self._stop.wait(0.05)
-                continue
-            if not self._stop.wait(self._every_s):
-                os.kill(pid, signal.SIGKILL)
-                self.kills += 1
+        while True:
+            pid = self._answering()
+            if self._stop.wait(self._every_s):
+                return
+            os.kill(pid, signal.SIGKILL)
+            self.kills += 1
 
 
 @dataclass
@@ -169,37 +177,8 @@ class Found:
     violations: tuple[Call, ...] = ()
 
 
-def use_and_kill(broker: str, shard: Any, operations: int, *, rounds: int, every_s: float, deadline_s: float) -> Found:
-    """Lets the processes use a running broker while it is killed, and checks all histories.
-
-    Args:
-        broker: the broker's name.
-        shard: the handle of its only shard.
-        operations: how many operations to send at least.
-        rounds: into how many rounds to divide them. Each round uses new banks.
-        every_s: seconds between an answer of the broker and the next kill.
-        deadline_s: seconds after which a round is a failure.
-    """
-    found = Found()
-    turns = -(-operations // (rounds * PROCESSES * TURN))
-    clients = [ray.remote(num_cpus=0)(Client).remote(broker, number) for number in range(PROCESSES)]
-    try:
-        with Killer(shard, every_s) as killer:
-            for place in range(rounds):
-                of_processes = ray.get([client.run.remote(place, turns) for client in clients], timeout=deadline_s)
-                seen = [call for of_process in of_processes for call in of_process]
-                seen += asyncio.run(last_reads(broker, place))
-                count(found, seen)
-        found.kills = killer.kills
-    finally:
-        for client in clients:
-            ray.kill(client)
-    return found
-
-
-async def last_reads(broker: str, place: int) -> list[Seen]:
+async def last_reads(client: MemoryStoreManager, place: int) -> list[Seen]:
     """Reads everything of a round once more, and closes its banks."""
-    client = await MemoryStoreManager.connect(broker, deadline_s=120)
     asked = [*(("get", memory_id, "") for memory_id in IDS), ("create", IDS[0], "last")]
     seen = [await one_call(client, name, asked) for name in names_of(place)]
     for name in names_of(place):
@@ -207,7 +186,7 @@ async def last_reads(broker: str, place: int) -> list[Seen]:
     return seen
 
 
-def count(found: Found, seen: Sequence[Seen]) -> None:
+def check(found: Found, seen: Sequence[Seen]) -> None:
     """Checks the histories of a round, and adds to what was found."""
     for name in sorted({call[0] for call in seen}):
         history = [Call(*call) for call in seen if call[0] == name]
@@ -220,3 +199,106 @@ def count(found: Found, seen: Sequence[Seen]) -> None:
                 found.unknown += len(call.asked)
             else:
                 found.writes += sum(kind != "get" for kind, _, _ in call.asked)
+
+
+def turns_of(operations: int, rounds: int) -> int:
+    """Returns how many turns each process sends in a round."""
+    return -(-operations // (rounds * PROCESSES * TURN))
+
+
+def rounds_of(operations: int) -> int:
+    """Returns into how many rounds to divide the operations. Each round has new banks, and is checked by itself."""
+    return max(1, operations // 50_000)
+
+
+def run_rounds(
+    operations: int,
+    everywhere: Callable[[int, int], list[list[Seen]]],
+    client: Callable[[], MemoryStoreManager],
+    answering: Callable[[], int],
+    every_s: float,
+) -> Found:
+    """Lets the processes use a broker while it is killed, and checks all histories.
+
+    Args:
+        operations: how many operations to send at least.
+        everywhere: runs ``use`` with a round and a number of turns in all processes, and returns what each saw.
+        client: makes a client for the last reads.
+        answering: as for ``Killer``.
+        every_s: as for ``Killer``.
+    """
+    found = Found()
+    rounds = rounds_of(operations)
+    for place in range(rounds):
+        killer = Killer(answering, every_s)
+        try:
+            of_processes = everywhere(place, turns_of(operations, rounds))
+        finally:
+            killer.stop()
+        found.kills += killer.kills
+        seen = [call for of_process in of_processes for call in of_process]
+        check(found, seen + asyncio.run(last_reads(client(), place)))
+    return found
+
+
+def in_process(folder: Path, process: int, place: int, turns: int) -> list[Seen]:
+    """Runs ``use`` on a ``ServedShard``."""
+    return asyncio.run(use(functools.partial(SocketClient, folder), process, place, turns))
+
+
+def use_served(shard: ServedShard, operations: int, *, every_s: float, deadline_s: float) -> Found:
+    """Runs the workload on a ``ServedShard``. Its clients are eight processes.
+
+    Args:
+        shard: the shard. It is killed at the end.
+        operations: how many operations to send at least.
+        every_s: as for ``Killer``.
+        deadline_s: seconds after which a round is a failure.
+    """
+    shard.answering()
+    with processes.Pool(PROCESSES) as pool:
+
+        def everywhere(place: int, turns: int) -> list[list[Seen]]:
+            asked = [(shard.folder, process, place, turns) for process in range(PROCESSES)]
+            return pool.starmap_async(in_process, asked, chunksize=1).get(deadline_s)
+
+        try:
+            return run_rounds(operations, everywhere, lambda: SocketClient(shard.folder, 120), shard.answering, every_s)
+        finally:
+            shard.kill()
+
+
+def on_ray(shards: Sequence[Any], broker: str, process: int, place: int, turns: int) -> list[Seen]:
+    """Runs ``use`` on a broker on Ray."""
+    return asyncio.run(use(functools.partial(MemoryStoreManager, shards, broker), process, place, turns))
+
+
+def use_on_ray(running: RunningBroker, broker: str, operations: int, *, every_s: float, deadline_s: float) -> Found:
+    """Runs the workload on the actor of a broker with one shard. Its clients are eight processes of Ray.
+
+    Args:
+        running: the broker.
+        broker: the broker's name.
+        operations: how many operations to send at least.
+        every_s: as for ``Killer``.
+        deadline_s: seconds after which a round is a failure.
+    """
+    remote = ray.remote(num_cpus=0)(on_ray)
+
+    def everywhere(place: int, turns: int) -> list[list[Seen]]:
+        asked = [remote.remote(running.shards, broker, process, place, turns) for process in range(PROCESSES)]
+        answers: list[list[Seen]] = ray.get(asked, timeout=deadline_s)
+        return answers
+
+    def answering() -> int:
+        deadline = time.monotonic() + deadline_s
+        while True:
+            try:
+                pid: int = ray.get(running.shards[0].__ray_call__.remote(lambda self: os.getpid()), timeout=5)
+                return pid
+            except (RayActorError, GetTimeoutError):  # restarting
+                assert time.monotonic() < deadline, "the shard does not answer"
+
+    return run_rounds(
+        operations, everywhere, lambda: MemoryStoreManager(running.shards, broker, 120), answering, every_s
+    )

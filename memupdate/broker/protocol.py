@@ -85,7 +85,8 @@ class BankService(ABC):
             operations: mutations and reads.
 
         Returns:
-            One outcome for each operation, in order.
+            One outcome for each operation, in order. A turn that is sent again, with the same keys, gets the outcomes
+            of the first time, also those of its reads and refused operations.
         """
 
     @abstractmethod

@@ -20,6 +20,7 @@ from memupdate.broker.journal import Journal, JournalError, Record, check_writte
 from memupdate.broker.protocol import BankService
 from memupdate.broker.recovery import check_digest, recover
 from memupdate.broker.registry import BankRegistry, OpenBank
+from memupdate.broker.repeats import bank_before, is_whole, was_sent
 from memupdate.broker.results import (
     Evaluation,
     Opened,
@@ -172,7 +173,7 @@ class MemoryBroker(BankService):
         if not (self._embeddings.inline or all(operation.is_mutation for operation in operations)):
             return None
         opened = self._registry.get(namespace)
-        if opened is None or opened.undo_to is not None:
+        if opened is None or opened.undo_to is not None or was_sent(opened.bank, operations):
             return None
         bank, before = opened.bank, opened.bank.edits
         try:
@@ -319,6 +320,11 @@ class MemoryBroker(BankService):
         return outcomes
 
     async def _outcomes(self, bank: MemoryBank, operations: Sequence[Operation]) -> list[Outcome]:
+        if was_sent(bank, operations):
+            then = await asyncio.to_thread(bank_before, bank, operations)
+            repeated = [outcome_of(then, one, await self._vectors(then, [one])) for one in operations]
+            if is_whole(bank, operations, repeated):
+                return repeated
         if len(operations) > 1:
             await self._vectors(bank, operations)  # one batch for the turn, as far as texts are known
         return [outcome_of(bank, one, await self._vectors(bank, [one])) for one in operations]

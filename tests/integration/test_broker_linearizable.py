@@ -1,53 +1,48 @@
-"""A broker that is killed every second is linearizable: eight processes see one bank that never goes back.
+"""A broker that is killed every second is linearizable: eight processes see banks that never go back.
 
-What is deployed is tested: the threaded actor on Ray, with its journal, and the client with its retries. A turn of ten
-operations is one call. The history of each bank is checked by ``tests/linearizability.py``.
-``MEMUPDATE_LINEARIZABLE_OPERATIONS=1000000`` sends more operations than the 100,000 of a normal run.
+A turn of ten operations is one call. The history of each bank is checked by ``tests/linearizability.py``. The long test
+serves the shard of the Ray actor from a process of its own (``tests/served_shard.py``); the short one uses Ray itself.
+``MEMUPDATE_LINEARIZABLE_OPERATIONS=1000000`` makes the long one longer than the 100,000 operations of a normal run.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
-from killed_broker import use_and_kill
+from killed_broker import use_on_ray, use_served
+from served_shard import ServedShard
 
-from memupdate.broker import RunningBroker, actor, start_broker
+from memupdate.broker import start_broker
 from memupdate.broker.actor import BrokerShard
 from memupdate.broker.wire import decode_turn, encode_outcomes
 
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-
-pytestmark = [pytest.mark.usefixtures("ray_session"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 OPERATIONS = int(os.environ.get("MEMUPDATE_LINEARIZABLE_OPERATIONS", "100000"))
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[RunningBroker]:
-    running = start(tmp_path)
-    yield running
-    running.kill()
-
-
-def start(folder: Path) -> RunningBroker:
-    settings = {"memories_dir": str(folder), "embedder": "hashing", "broker_name": "killed"}
-    return start_broker({**settings, "journal_dir": str(folder / "journal")})
-
-
-def test_a_broker_killed_every_second_is_linearizable(broker: RunningBroker) -> None:
-    rounds = max(2, OPERATIONS // 50_000)
-    found = use_and_kill("killed", broker.shards[0], OPERATIONS, rounds=rounds, every_s=1.0, deadline_s=240)
+def test_a_shard_killed_every_second_is_linearizable(tmp_path: Path) -> None:
+    found = use_served(ServedShard(tmp_path), OPERATIONS, every_s=1.0, deadline_s=240)
     assert found.violations == ()
     assert found.operations >= OPERATIONS
     assert found.kills >= OPERATIONS // 20_000
     assert 0 < found.unknown < found.operations // 10
     assert found.writes > found.operations // 3
+
+
+def test_a_broker_on_ray_killed_every_second_is_linearizable(ray_session: None, tmp_path: Path) -> None:
+    settings = {"memories_dir": str(tmp_path), "embedder": "hashing", "broker_name": "killed"}
+    running = start_broker({**settings, "journal_dir": str(tmp_path / "journal")})
+    try:
+        found = use_on_ray(running, "killed", 10_000, every_s=1.0, deadline_s=120)
+    finally:
+        running.kill()
+    assert found.violations == ()
+    assert found.operations >= 10_000
+    assert found.kills >= 1
 
 
 class CheatingShard(BrokerShard):
@@ -70,14 +65,7 @@ class CheatingShard(BrokerShard):
         return encode_outcomes(begun.outcomes)
 
 
-def test_a_broker_that_acknowledges_before_it_writes_is_caught(
-    ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(actor, "MemoryBrokerActor", ray.remote(CheatingShard))
-    running = start(tmp_path)
-    try:
-        found = use_and_kill("killed", running.shards[0], 6_000, rounds=1, every_s=0.5, deadline_s=120)
-    finally:
-        running.kill()
+def test_a_shard_that_acknowledges_before_it_writes_is_caught(tmp_path: Path) -> None:
+    found = use_served(ServedShard(tmp_path, CheatingShard), 5_000, every_s=0.3, deadline_s=120)
     assert found.kills >= 1
     assert found.violations
