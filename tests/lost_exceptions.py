@@ -1,8 +1,8 @@
 """Fails a test that loses an exception: asyncio logs it as never retrieved, or a finaliser or a thread drops it.
 
 A future logs its exception when it is collected. One that is part of a cycle is only collected by the cyclic garbage
-collector. It looks at young objects after every file of tests, and at all objects, which takes longer, at the end of the
-session. An exception that is only found then fails the last test, and its message says where it comes from.
+collector. It looks at young objects after every file of tests. At the end of the session it looks at all objects, which
+takes longer. An exception that is only found then fails the last test, and its message says where it comes from.
 """
 
 from __future__ import annotations
