@@ -29,7 +29,7 @@ class MetricsFile:
         write_atomically(self.path, "".join(kept))
 
     def append(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Appends one line. Numbers are written as floats, NaN and infinities as null."""
+        """Appends one line. Numbers are written as floats, NaN and infinities as null, counts as objects."""
         plain = {name: _plain(value) for name, value in metrics.items()}
         with self.path.open("a") as file:
             file.write(json.dumps({"step": step, **plain}) + "\n")
@@ -48,6 +48,8 @@ class MetricsFile:
 def _plain(value: Any) -> Any:
     if isinstance(value, (str, bool)) or value is None:
         return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(count) for name, count in value.items()}
     number = float(value)
     return number if math.isfinite(number) else None
 

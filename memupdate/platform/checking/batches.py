@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from memupdate.checks import check_bool, check_positive_int, check_text
 from memupdate.errors import FieldError
-from memupdate.platform.checking.fields import ACTOR, value_of
+from memupdate.platform.checking.fields import ACTOR, SEQUENCE, value_of
 
 
 def check_batches(config: DictConfig) -> None:
@@ -24,7 +24,10 @@ def check_batches(config: DictConfig) -> None:
     if fetched is not None and batch % fetched:
         raise FieldError("data.gen_batch_size", fetched, f"null, or a divisor of data.train_batch_size, {batch}")
     sequence, rollouts = actor.ulysses_sequence_parallel_size, config.actor_rollout_ref.rollout.n
-    ranks = config.trainer.nnodes * config.trainer.n_gpus_per_node // sequence
+    gpus = config.trainer.nnodes * config.trainer.n_gpus_per_node
+    if gpus % sequence:
+        raise FieldError(SEQUENCE, sequence, f"a divisor of {gpus}, the GPUs of the run")
+    ranks = gpus // sequence
     if mini * rollouts % ranks:
         allowed = f"a number that, times rollout.n={rollouts}, is a multiple of the {ranks} training workers"
         raise FieldError(f"{ACTOR}.ppo_mini_batch_size", mini, allowed)

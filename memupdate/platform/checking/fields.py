@@ -12,6 +12,9 @@ from memupdate.errors import FieldError
 ACTOR = "actor_rollout_ref.actor"
 REF = "actor_rollout_ref.ref"
 ROLLOUT = "actor_rollout_ref.rollout"
+# The sizes of which one server of the rollout engine takes the product in GPUs.
+SERVER = tuple(f"{ROLLOUT}.{kind}_parallel_size" for kind in ("tensor_model", "data", "pipeline_model"))
+SEQUENCE = f"{ACTOR}.ulysses_sequence_parallel_size"
 
 
 def value_of(config: DictConfig, name: str) -> object:

@@ -8,28 +8,23 @@ from omegaconf import DictConfig
 
 from memupdate.checks import check_positive_int
 from memupdate.errors import FieldError
-from memupdate.platform.checking.fields import ACTOR, ROLLOUT, check_each, value_of
+from memupdate.platform.checking.fields import ROLLOUT, SERVER, value_of
 from memupdate.platform.rollout.table import ROLLOUTS
 
-# The sizes of which one server of the rollout engine takes the product in GPUs.
-SERVER = tuple(f"{ROLLOUT}.{kind}_parallel_size" for kind in ("tensor_model", "data", "pipeline_model"))
 RAY = "ray_kwargs.ray_init"
 
 
 def check_machines(config: DictConfig) -> None:
-    """Checks that servers and training workers divide the GPUs, and that more than one node can be reached.
+    """Checks that rollout servers divide the GPUs, and that more than one node can be reached.
+
+    The numbers must have been checked one by one.
 
     Raises:
         FieldError: a number is not allowed, or there is no address of a Ray cluster.
     """
-    sequence = f"{ACTOR}.ulysses_sequence_parallel_size"
-    check_each(config, ("trainer.nnodes", "trainer.n_gpus_per_node", *SERVER, sequence), check_positive_int)
     nodes, per_node = config.trainer.nnodes, config.trainer.n_gpus_per_node
     _check_address(config, nodes)
     _check_server(config, nodes, per_node)
-    if nodes * per_node % value_of(config, sequence):
-        allowed = f"a divisor of {nodes * per_node}, the GPUs of the run"
-        raise FieldError(sequence, value_of(config, sequence), allowed)
 
 
 def _check_address(config: DictConfig, nodes: int) -> None:

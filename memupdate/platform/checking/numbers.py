@@ -20,6 +20,8 @@ from memupdate.platform.checking.fields import (
     ACTOR,
     REF,
     ROLLOUT,
+    SEQUENCE,
+    SERVER,
     check_each,
     check_each_given,
     value_of,
@@ -30,6 +32,7 @@ COUNTS = (
     *(f"{ACTOR}.ppo_mini_batch_size", f"{ACTOR}.ppo_epochs", f"{ACTOR}.ppo_max_token_len_per_gpu"),
     *(f"{ROLLOUT}.n", f"{ROLLOUT}.val_kwargs.n", f"{ROLLOUT}.max_num_seqs", f"{ROLLOUT}.max_num_batched_tokens"),
     *(f"{ROLLOUT}.agent.num_workers", "reward.num_workers", "trainer.total_epochs"),
+    *("trainer.nnodes", "trainer.n_gpus_per_node", *SERVER, SEQUENCE),
 )
 # These may be null.
 COUNTS_IF_GIVEN = (
@@ -91,6 +94,5 @@ def _check_lengths(config: DictConfig) -> None:
     ):
         if value_of(config, f"{section}.{switch}"):
             found = check_positive_int(f"{section}.{tokens}", value_of(config, f"{section}.{tokens}"))
-            parallel = value_of(config, f"{ACTOR}.ulysses_sequence_parallel_size")
-            if found * (parallel if isinstance(parallel, int) else 1) < longest:
+            if found * config.actor_rollout_ref.actor.ulysses_sequence_parallel_size < longest:
                 raise FieldError(f"{section}.{tokens}", found, f"{longest:,} or more: {parts}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping
 
 from omegaconf import DictConfig, OmegaConf
@@ -23,15 +24,21 @@ def check_section(config: DictConfig, section: str, file: str) -> None:
     Raises:
         FieldError: there is no such key, or a value is not allowed.
     """
-    known = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{file}.yaml"))
-    assert isinstance(known, dict)
-    _check_keys(OmegaConf.to_container(config[section]), known[section], section)
+    _check_keys(OmegaConf.to_container(config[section]), _keys(section, file), section)
     settings = config[section]
     check_integer(f"{section}.seed", settings.seed)
     check_number_from_zero(f"{section}.mismatch.alarm", settings.mismatch.alarm)
     check_bool(f"{section}.mismatch.stop", settings.mismatch.stop)
     check_at_least(f"{section}.trace.every", settings.trace.every, 0)
     check_at_least(f"{section}.trace.table_rows", settings.trace.table_rows, 0)
+
+
+@functools.cache
+def _keys(section: str, file: str) -> Mapping[str, object]:
+    """Returns a section of a config file, as nested dictionaries."""
+    content = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{file}.yaml"))
+    assert isinstance(content, dict)
+    return check_mapping(section, content[section], "a section")
 
 
 def _check_keys(given: object, known: Mapping[str, object], path: str) -> None:

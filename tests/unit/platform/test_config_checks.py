@@ -38,6 +38,7 @@ REFUSED = [
     ("trainer.n_gpus_per_node=true", "trainer.n_gpus_per_node: got True; allowed: a whole number from 1"),
     (f"{ROLLOUT}.name=sglan", f"{ROLLOUT}.name: got 'sglan'; allowed: one of sglang_cpu, torch"),
     (f"{ROLLOUT}.tensor_model_parallel_size=3", "tensor_model_parallel_size: got 3; allowed: a divisor of"),
+    (f"{ACTOR}.ulysses_sequence_parallel_size=3", "sequence_parallel_size: got 3; allowed: a divisor of 8, the GPUs"),
     (f"{ROLLOUT}.data_parallel_size=3", "times pipeline_model_parallel_size divides 8, the GPUs of the run"),
     (f"{ROLLOUT}.gpu_memory_utilization=1.5", f"{ROLLOUT}.gpu_memory_utilization: got 1.5; allowed: a number above 0"),
     (f"{ROLLOUT}.gpu_memory_utilization=0", "gpu_memory_utilization: got 0; allowed: a number above 0 and at most 1"),

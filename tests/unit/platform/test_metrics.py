@@ -29,6 +29,16 @@ def test_values_are_plain_json(tmp_path: Path) -> None:
     assert json.loads(file.path.read_text()) == {"step": 1, "nan": None, "flag": True, "text": "x", "number": 3.0}
 
 
+def test_counts_by_value_are_an_object_with_text_keys(tmp_path: Path) -> None:
+    """verl counts the groups that a filter left out by their reward: a dictionary among the numbers of a step."""
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    file.append(1, {"_dapo_filtered_reward_counts": {0.5: 2, -0.02: 1}})
+    assert json.loads(file.path.read_text()) == {
+        "step": 1,
+        "_dapo_filtered_reward_counts": {"0.5": 2.0, "-0.02": 1.0},
+    }
+
+
 def test_means_skip_what_a_row_lacks() -> None:
     rows = [{"a": 1, "b": None}, {"a": 3, "b": 4.0, "name": "x"}]
     assert means(rows) == {"a": 2.0, "b": 4.0}
