@@ -133,7 +133,13 @@ class Malformed:
     def body_sampling(self, source: random.Random) -> Body:
         wrong = [{"top_p": float("nan")}, {"top_k": 1.5}, {"min_p": 7}, {"stream_interval": 0}, {"ignore_eos": True}]
         wrong += [{"repetition_penalty": 1e-9}, {"frequency_penalty": float("inf")}, {"min_new_tokens": 3}]
-        wrong += [{"no_such": 1}, {"logit_bias": {str(self.inference[1]): 100.0}}]
+        wrong += [
+            {"stop": 5},
+            {"stop_regex": "(("},
+            {"regex": ["a"]},
+            {"no_such": 1},
+            {"logit_bias": {str(self.inference[1]): 100.0}},
+        ]
         return {"sampling_params": source.choice([*wrong, [], "greedy", [{}, {}]])}
 
     def body_block_without_start(self, source: random.Random) -> Body:

@@ -6,6 +6,7 @@ answer is refused before it joins a batch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ NUMBERS = {
     "presence_penalty": (-2.0, 2.0),
     "repetition_penalty": (1.0, 2.0),  # below 1, a masked id could be sampled
 }
+TEXTS = ("stop", "stop_regex", "json_schema", "regex", "ebnf", "structural_tag")
 # Parts of a request that bypass the ids, or that this model class does not return.
 UNSUPPORTED = (
     *("input_embeds", "positional_embed_overrides", "multi_item_delimiter_indices", "session_params", "mm_inputs"),
@@ -125,6 +127,7 @@ class LatentRequests:
             raise FieldError(f"{prefix}.min_new_tokens", params["min_new_tokens"], "0: a block ends any request")
         if params.get("ignore_eos"):
             raise FieldError(f"{prefix}.ignore_eos", True, "false: the first id of a block must end the request")
+        _check_texts(params)
         biased = {int(token) for token in params.get("logit_bias") or {}}
         inside = sorted(biased & (set(self._rules.reserved.all) - self.firsts))
         if inside:
@@ -137,6 +140,21 @@ class LatentRequests:
             FieldError: it is not a number of ids of the vocabulary.
         """
         check_int_between("top_logprobs_num", top_logprobs_num, 0, self._vocabulary)
+
+
+def _check_texts(params: Mapping[str, Any]) -> None:
+    """Checks the parameters that are texts, or lists of texts."""
+    for name in TEXTS:
+        given = params.get(name)
+        texts = given if isinstance(given, list) and name.startswith("stop") else [given]
+        for text in texts:
+            if text is not None and not isinstance(text, str):
+                raise FieldError(f"sampling_params.{name}", given, "text")
+            if name == "stop_regex" and text is not None:
+                try:
+                    re.compile(text)
+                except re.error as error:
+                    raise FieldError(f"sampling_params.{name}", text, f"a regular expression ({error})") from error
 
 
 def check_supported(request: object) -> None:

@@ -6,14 +6,20 @@ Some questions cannot be answered. There all rewards are equal, and only the pen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
+from memgen.training import latent_trainer
 from memgen.training.penalties import advantage_changes
 from memgen.weaver.invocation import invocation_penalties
+from memgen.weaver.method import MemGenMethod
 
 LAMBDA = 0.1  # the shipped one
 GROUP = 8
@@ -59,6 +65,42 @@ def test_g21_the_advantages_of_two_groups_worked_by_hand() -> None:
 
 def test_g21_changes_are_zero_in_the_mean_of_each_group() -> None:
     assert advantage_changes(["a", "b", "a"], [0.2, 0.7, 0.0]) == pytest.approx([-0.1, 0.0, 0.1])
+
+
+def test_the_trainer_takes_a_penalty_from_the_advantages_of_actions_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of two and of three ids, with penalties of 0.05 and 0, and a row of padding."""
+    stored: dict[str, Any] = {
+        "advantages": [[0.0, 0.0], [0.0, 0.0, 0.0]],
+        "response_mask": [[1, 0], [0, 1, 1]],
+        "extra_fields": [{"reward_extra_info": {"reward": 0.0, "invocation_rate": rate}} for rate in (1.0, 0.0)],
+    }
+    put: dict[str, Any] = {}
+
+    def get(keys: list[str], partition_id: str, select_fields: list[str]) -> dict[str, Any]:
+        assert keys == ["d1_0_0", "d1_1_0"]
+        nested = {name: [torch.tensor(row) for row in stored[name]] for name in ("advantages", "response_mask")}
+        made: dict[str, Any] = {
+            name: torch.nested.nested_tensor(rows, layout=torch.jagged) for name, rows in nested.items()
+        }
+        return made | {"extra_fields": stored["extra_fields"]}
+
+    def keep(keys: list[str], partition_id: str, fields: TensorDict) -> None:
+        put.update(zip(keys, fields["advantages"].unbind(), strict=True))
+
+    monkeypatch.setattr(latent_trainer, "tq", SimpleNamespace(kv_batch_get=get, kv_batch_put=keep))
+    monkeypatch.setattr(latent_trainer, "objects", list)
+    monkeypatch.setattr(latent_trainer, "method_of_checkpoint", lambda _: MemGenMethod())
+    trainer = object.__new__(latent_trainer.LatentTrainer)
+    model = SimpleNamespace(path="model")
+    trainer.config = SimpleNamespace(actor_rollout_ref=SimpleNamespace(model=model))  # type: ignore[assignment]
+    trainer.settings = SimpleNamespace(penalty_weight=LAMBDA)  # type: ignore[assignment]
+    tags = [{}, {}, {"is_padding": True}]
+    metrics: dict[str, Any] = {}
+    batch = KVBatchMeta(keys=["d1_0_0", "d1_1_0", "pad_0_0"], tags=tags, partition_id="train")
+    trainer._take_penalties(batch, metrics)
+    assert put["d1_0_0"].tolist() == pytest.approx([-0.025, 0.0])
+    assert put["d1_1_0"].tolist() == pytest.approx([0.0, 0.025, 0.025])
+    assert metrics == {"memgen/invocation_penalty": pytest.approx(0.025)}
 
 
 def learnt(advantages: Advantages, seed: int, steps: int = 120) -> tuple[float, float]:

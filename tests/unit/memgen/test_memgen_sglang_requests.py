@@ -28,6 +28,7 @@ CHECKS = LatentRequests(SETTINGS, VOCAB)
 KNOWN = [
     *("max_new_tokens", "temperature", "n", "top_p", "top_k", "min_p", "stream_interval", "ignore_eos", "logit_bias"),
     *("repetition_penalty", "frequency_penalty", "min_new_tokens", "stop_token_ids", "sampling_seed"),
+    *("stop", "stop_regex", "regex"),
 ]
 D = DELIMITERS[0]
 NEITHER = [token for token in range(3, 150) if token not in DELIMITERS]
@@ -53,6 +54,7 @@ def test_malformed_requests_are_refused() -> None:
     "body",
     [
         {"input_ids": [3, 4]},
+        {"input_ids": [3, 4], "sampling_params": {"stop": ["a", "b"], "stop_regex": "a+", "regex": "b"}},
         {"text": "so"},
         {"input_ids": [[3, 4], [5]], "sampling_params": [{"temperature": 0}, {"n": 2}]},
         {"input_ids": [3, 4, *PROMPT_IDS], "return_logprob": True, "logprob_start_len": 2},
