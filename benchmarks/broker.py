@@ -210,7 +210,7 @@ def operations(memories_dir: str, quick: bool) -> dict[str, Any]:
             "empty_call_us": lambda: empty.call.remote,
             "empty_call_async_actor_us": lambda: async_empty.call.remote,
             "echo_call_us": lambda: functools.partial(empty.echo.remote, turn()),
-            "encoded_operation_us": lambda: functools.partial(shard.run_encoded.remote, turn()),
+            "encoded_operation_us": lambda: functools.partial(shard.run_encoded.remote, 1, turn()),
             "operation_us": lambda: lambda: client.run("t", [update(next(number))]),
             "search_operation_us": lambda: lambda: client.run("t", [search(next(number))]),
         }

@@ -2,10 +2,11 @@
 
     python benchmarks/learning_curve.py [--quick] [--out FILE] [--seeds 3]
 
-All runs start from the same warm-started policy and are evaluated on the same held-out conversations, with two sampled
-rollouts per question before and after. A seed determines the order of the data and all rollouts. Intervals are 95 %,
-bootstrapped over conversations with the seeds pooled. ``per_seed`` shows the variation between seeds. Writes a JSON
-file and a plot next to it.
+A seed determines the warm-started policy, the order of the data and all rollouts. The training run and the control of a
+seed start from the same policy. All policies answer the same held-out conversations, with two sampled rollouts per
+question before and after. Intervals are 95 %, with conversations and seeds as levels of their own (see
+``memupdate/evaluation/intervals.py``). ``per_seed`` has the changes of single runs, over conversations only. Rollouts
+that failed, or have no counterpart, are left out and counted. Writes a JSON file and a plot next to it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from memupdate.evaluation import report
-from memupdate.evaluation.intervals import Interval, cluster_bootstrap
+from memupdate.evaluation.comparison import Pairing, compare_changes, compare_pairs, pair_ends
 from memupdate.policy import PolicySettings
 from memupdate.run import pipeline
 from memupdate.run.job import Job
@@ -35,8 +37,11 @@ logger = logging.getLogger(__name__)
 
 
 def one_run(job: Job, data_dir: Path, model: Path, name: str, seed: int, control: bool) -> Path:
-    """Runs one training run, or resumes it if an earlier call was interrupted, and returns its folder."""
-    run_dir = job.runs.resolve() / name
+    """Runs one training run, or resumes it if an earlier call was interrupted, and returns its folder.
+
+    The folder's name has the key of the policy, so that a run from another warm start is never taken for this one.
+    """
+    run_dir = job.runs.resolve() / f"{name}-{model.parent.name}"
     if (run_dir / "report.json").is_file():
         return run_dir
     overrides = [
@@ -56,26 +61,33 @@ def one_run(job: Job, data_dir: Path, model: Path, name: str, seed: int, control
     return run_dir
 
 
-def pairs(run_dir: Path, field: str) -> list[tuple[str, float, float]]:
-    """Returns (conversation, before, after) for every held-out rollout that was scored both times."""
-    traces = report.read_validation(run_dir)
-    paired = report.pair(traces[min(traces)], traces[max(traces)]).pairs
-    return [(old["sample_id"], old["reward"][field], new["reward"][field]) for old, new in paired]
+def compared(runs: Sequence[Pairing], field: str) -> dict[str, Any]:
+    """Returns a reward part before and after training, and the difference, over conversations and seeds."""
+    return asdict(compare_pairs([run.pairs for run in runs], field))
 
 
-def interval(rows: list[tuple[str, float]]) -> dict[str, float]:
-    """Returns the mean and its interval, bootstrapped over conversations."""
-    found: Interval = cluster_bootstrap([value for _, value in rows], [cluster for cluster, _ in rows])
-    return asdict(found)
+def held_out(runs: Sequence[Pairing]) -> list[dict[str, Any]]:
+    """Returns for each run the number of its pairs of held-out rollouts, and of the rollouts that are left out."""
+    return [{"pairs": len(run.pairs), "failed": asdict(run.failed), "unpaired": asdict(run.unpaired)} for run in runs]
 
 
-def compared(run_dirs: list[Path], field: str) -> dict[str, dict[str, float]]:
-    """Returns a reward part before and after training, and the difference, with the seeds pooled."""
-    rows = [row for run_dir in run_dirs for row in pairs(run_dir, field)]
+def evaluations(trained: Sequence[Pairing], controls: Sequence[Pairing]) -> dict[str, Any]:
+    """Returns the figures of the held-out rollouts.
+
+    Args:
+        trained: the paired rollouts of the training run of each seed.
+        controls: those of the controls, in the same order of seeds.
+    """
+    count, over_control = compare_changes([run.pairs for run in trained], [run.pairs for run in controls], "reward")
     return {
-        "before": interval([(c, before) for c, before, _ in rows]),
-        "after": interval([(c, after) for c, _, after in rows]),
-        "difference": interval([(c, after - before) for c, before, after in rows]),
+        **compared(trained, "reward"),
+        "control": compared(controls, "reward")["difference"],
+        "trained_over_control": {"pairs": count, **asdict(over_control)},
+        "reward_parts": {part: compared(trained, part) for part in report.REWARD_PARTS if part != "reward"},
+        "per_seed": [compared([run], "reward")["difference"] for run in trained],
+        "per_seed_control": [compared([run], "reward")["difference"] for run in controls],
+        "held_out": held_out(trained),
+        "held_out_control": held_out(controls),
     }
 
 
@@ -103,15 +115,19 @@ def plot(figures: dict[str, Any], path: Path) -> None:
             left.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.3, linewidth=1)
         mean = [math.fsum(values) / len(values) for values in zip(*curves, strict=True)]
         left.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2.5, label=label)
-        error = [[change["mean"] - change["low"]], [change["high"] - change["mean"]]]
+        error = None  # one conversation has no interval
+        if change["low"] is not None:
+            error = [[change["mean"] - change["low"]], [change["high"] - change["mean"]]]
         right.errorbar(place, change["mean"], yerr=error, fmt="o", color=colour, capsize=6, markersize=8, linewidth=2)
         right.annotate(f"{change['mean']:+.3f}", (place, change["mean"]), (12, -4), textcoords="offset points")
     for axes in (left, right):
         axes.axhline(0, color="0.8", linewidth=1, zorder=0)
         axes.spines[["top", "right"]].set_visible(False)
     left.set(xlabel="training step", ylabel="mean reward of the step", title="training conversations")
-    left.legend(frameon=False, loc="upper left", title=f"bold: mean of {len(figures['seeds'])} seeds", alignment="left")
-    right.set(title="held-out conversations", ylabel="change in mean reward, 95 % interval")
+    change = figures["difference"]
+    left.legend(frameon=False, loc="upper left", title=f"bold: mean of {change['seeds']} seeds", alignment="left")
+    levels = f"{change['clusters']} conversations, {change['seeds']} seeds"
+    right.set(title=f"held-out: {levels}", ylabel="change in mean reward\n95 % interval, Student's t")
     right.set(xlim=(-0.5, 1.7), xticks=[0, 1], xticklabels=["control", "GRPO"])
     figure.savefig(path, dpi=120)
 
@@ -129,34 +145,29 @@ def main() -> None:
     )
     policy = PolicySettings(steps=20) if options.quick else PolicySettings()
     seeds = range(1 if options.quick else options.seeds)
-    job = Job("local", None, options.runs, overrides=overrides, policy=policy)
+    job = Job("local", None, options.runs, overrides=overrides)
     data_dir = pipeline.prepare_data(job)
-    model = prepare_policy(job, data_dir)
     trained, controls = [], []
     for seed in seeds:
         logger.info("seed %d", seed)
-        trained.append(one_run(job, data_dir, model, f"seed-{seed}", seed, control=False))
-        controls.append(one_run(job, data_dir, model, f"control-{seed}", seed, control=True))
-    reward = compared(trained, "reward")
+        seed_job = replace(job, policy=replace(policy, seed=seed))
+        model = prepare_policy(seed_job, data_dir)
+        trained.append(one_run(seed_job, data_dir, model, f"seed-{seed}", seed, control=False))
+        controls.append(one_run(seed_job, data_dir, model, f"control-{seed}", seed, control=True))
     lines = [line for run in trained for line in steps_of(run)]
     figures = {
-        **reward,
-        "control": compared(controls, "reward")["difference"],
-        "reward_parts": {part: compared(trained, part) for part in report.REWARD_PARTS if part != "reward"},
-        "per_seed": [compared([run], "reward")["difference"] for run in trained],
-        "per_seed_control": [compared([run], "reward")["difference"] for run in controls],
+        **evaluations([pair_ends(run)[1] for run in trained], [pair_ends(run)[1] for run in controls]),
         "training_reward": [[line["memory/reward"] for line in steps_of(run)] for run in trained],
         "training_reward_control": [[line["memory/reward"] for line in steps_of(run)] for run in controls],
         "rollout_log_prob_diff_max": max(line["training/rollout_log_prob_diff_max"] for line in lines),
         "steps": len(steps_of(trained[0])),
         "seeds": list(seeds),
-        "held_out_rollouts_per_seed": len(pairs(trained[0], "reward")),
         "seconds": [json.loads((run / "seconds.json").read_text()) for run in trained],
         "rollouts_per_second": math.fsum(line["perf/rollouts_per_second"] for line in lines) / len(lines),
     }
     common.write(options.out, figures)
     plot(figures, options.out.with_suffix(".png"))
-    logger.info("difference %s, control %s", figures["difference"], figures["control"])
+    logger.info("difference %s, over the control %s", figures["difference"], figures["trained_over_control"])
 
 
 if __name__ == "__main__":

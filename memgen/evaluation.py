@@ -18,7 +18,7 @@ from memgen.loading import check_max_length
 from memgen.methods import Answer, method_of
 from memgen.sections import Settings
 from memgen.tasks import REWARDS
-from memupdate.evaluation.intervals import cluster_bootstrap
+from memupdate.evaluation.intervals import score_interval
 from memupdate.files import new_file, write_atomically
 
 
@@ -62,7 +62,7 @@ def evaluate(
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[Example],
     folder: Path,
-) -> dict[str, float]:
+) -> dict[str, float | str | None]:
     """Answers and scores the examples, and writes ``examples.jsonl`` and ``summary.json``.
 
     Args:
@@ -85,13 +85,14 @@ def evaluate(
             counts.append(answer.counts)
             file.write(json.dumps(row) + "\n")
     seconds = time.perf_counter() - started
-    score = cluster_bootstrap([row["score"] for row in rows], range(len(rows)))
+    score = score_interval([row["score"] for row in rows])
     tokens = sum(one["tokens"] for one in counts)
-    summary = {
+    summary: dict[str, float | str | None] = {
         "examples": float(len(rows)),
         "score": score.mean,
         "score_low": score.low,
         "score_high": score.high,
+        "score_interval": f"{score.level:.0%} over {score.clusters} examples: {score.method}",
         "loss": reference_loss(settings, model, tokenizer, examples),
         **method_of(settings.model.method).summary(counts),
         "tokens": tokens / len(rows),

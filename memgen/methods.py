@@ -226,7 +226,7 @@ class LatentMethod(ABC, Generic[SettingsT, ConfigT, ModelT]):
     def penalties(
         self, groups: Sequence[str], rewards: Sequence[float], counts: Sequence[Mapping[str, float]], weight: float
     ) -> list[float]:
-        """Returns the penalty of each rollout, which is subtracted from its reward. Penalties are at least 0.
+        """Returns the penalty of each rollout, which is subtracted from its advantage. Penalties are at least 0.
 
         The trainer calls it only if the weight is above 0.
 

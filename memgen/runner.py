@@ -105,18 +105,19 @@ class MemGenRunner:
         write_state(self.settings, model)
         return found
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self) -> dict[str, float | str | None]:
         """Answers the examples of the test file and scores the answers.
 
         Writes ``examples.jsonl`` and ``summary.json`` to the folder ``evaluation-VARIANT`` in the run's folder.
 
         Returns:
             The summary. ``examples`` is the number of examples. ``score`` is the mean reward (``dataset.reward``) of
-            the answers. ``score_low`` and ``score_high`` are the bounds of its 95 % bootstrap interval over the
-            examples. ``loss`` is the mean cross-entropy of the text of all assistant turns in the test file, in nats
-            per token, with latents inserted as in supervised training. ``tokens`` is the mean number of text tokens per
-            answer. ``tokens_per_second`` is the number of text tokens in all answers per second. The method adds its
-            own metrics, see :meth:`memgen.methods.LatentMethod.summary`.
+            the answers. ``score_low`` and ``score_high`` are the bounds of its 95 % interval over the examples, and
+            ``score_interval`` says how they were computed. If a single example has a score other than 0 and 1, there is
+            no interval and both are None. ``loss`` is the mean cross-entropy of the text of all assistant turns in the
+            test file, in nats per token, with latents inserted as in supervised training. ``tokens`` is the mean number
+            of text tokens per answer. ``tokens_per_second`` is the number of text tokens in all answers per second. The
+            method adds its own metrics, see :meth:`memgen.methods.LatentMethod.summary`.
         """
         dataset = self.settings.dataset
         assert dataset.test_file is not None

@@ -67,22 +67,38 @@ class Dataset:
         return self.reward or FORMATS.load(self.format).reward
 
 
-@dataclass
-class Sft:
-    """The settings of supervised training. The defaults are the published values.
+@dataclass(kw_only=True)
+class Training:
+    """The settings that both training methods have. The defaults are the published values.
 
     Attributes:
-        epochs: passes over the training turns.
-        batch_size: turns per optimiser step, over all ranks.
-        micro_batch_size: turns per forward pass and rank.
-        lr: peak learning rate of AdamW, after the warm-up.
-        lr_scheduler_type: ``cosine`` or ``constant``.
-        warmup_ratio: share of the steps in which the learning rate rises, in [0, 1].
+        epochs: passes over the training data.
         weight_decay: weight decay of AdamW.
         clip_grad: norm to which gradients are clipped.
         gradient_checkpointing: whether layers are recomputed in the backward pass.
-        save_steps: optimiser steps between checkpoints.
-        valid_steps: optimiser steps between validations on the held-out turns; -1 validates only at the end.
+        save_steps: steps between checkpoints.
+        valid_steps: steps between validations on the held-out data, if there are any. -1 validates at the end only, and
+            in reinforcement learning also before the first step.
+    """
+
+    epochs: int = 1
+    weight_decay: float = 0.01
+    clip_grad: float = 1.0
+    gradient_checkpointing: bool = False
+    save_steps: int = 100
+    valid_steps: int = -1
+
+
+@dataclass(kw_only=True)
+class Sft(Training):
+    """The settings of supervised training. The defaults are the published values.
+
+    Attributes:
+        batch_size: turns per optimiser step, over all ranks.
+        micro_batch_size: turns per forward pass and rank.
+        lr: peak learning rate of AdamW, after the warm-up; 0 trains nothing.
+        lr_scheduler_type: ``cosine`` or ``constant``.
+        warmup_ratio: share of the steps in which the learning rate rises, in [0, 1].
     """
 
     epochs: int = 2
@@ -91,22 +107,16 @@ class Sft:
     lr: float = 1e-5
     lr_scheduler_type: str = "cosine"
     warmup_ratio: float = 0.1
-    weight_decay: float = 0.01
-    clip_grad: float = 1.0
-    gradient_checkpointing: bool = False
-    save_steps: int = 100
-    valid_steps: int = -1
 
 
-@dataclass
-class Grpo:
+@dataclass(kw_only=True)
+class Grpo(Training):
     """The settings of reinforcement learning. The defaults are the published values.
 
-    A method adds its own keys in a subclass.
+    A method adds its own keys in a subclass. A pass over the questions leaves out those that do not fill a whole batch.
 
     Attributes:
-        lr: constant learning rate of AdamW for each stage of the method.
-        epochs: passes over the training questions. A pass leaves out the questions that do not fill a whole batch.
+        lr: constant learning rate of AdamW for each stage of the method; 0 trains nothing.
         batch_size: questions per step, over all ranks.
         updates: optimiser updates per step. Each update uses all answers of the step.
         group_size: answers per question. Their mean reward is the baseline.
@@ -119,16 +129,12 @@ class Grpo:
         max_new_tokens: maximum number of text ids in an answer; latents do not count.
         temperature: sampling temperature of the answers. The loss uses the same temperature. MemGen stores it in the
             config of the trained model.
-        weight_decay: weight decay of AdamW.
-        clip_grad: norm to which gradients are clipped.
-        gradient_checkpointing: whether layers are recomputed in the backward pass.
-        save_steps: steps between checkpoints.
-        valid_steps: steps between validations on the held-out questions, if there are any. -1 validates only before
-            the first step and after the last step.
+        trajectory_deadline_s: seconds for one answer and its reward. An answer that takes longer fails.
+        step_deadline_s: seconds for one step. A step that takes longer ends the run.
+        max_failed_rollouts: largest share of the answers of a step that may fail. More of them end the run.
     """
 
     lr: dict[str, float]
-    epochs: int = 1
     batch_size: int = 8
     updates: int = 1
     group_size: int = 8
@@ -138,11 +144,9 @@ class Grpo:
     loss_type: str = "grpo"
     max_new_tokens: int = 512
     temperature: float = 1.0
-    weight_decay: float = 0.01
-    clip_grad: float = 1.0
-    gradient_checkpointing: bool = False
-    save_steps: int = 100
-    valid_steps: int = -1
+    trajectory_deadline_s: float = 1800.0
+    step_deadline_s: float = 7200.0
+    max_failed_rollouts: float = 0.05
 
 
 @dataclass

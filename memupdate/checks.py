@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from memupdate.errors import FieldError
@@ -98,6 +99,27 @@ def check_number_from_zero(field: str, value: object) -> float:
     return value
 
 
+def check_finite(field: str, value: object) -> float:
+    """Returns ``value``. Raises FieldError unless it is a finite number."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise FieldError(field, value, "a finite number")
+    return value
+
+
+def check_share(field: str, value: object) -> float:
+    """Returns ``value``. Raises FieldError unless it is a number above 0 and at most 1."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
+        raise FieldError(field, value, "a number above 0 and at most 1")
+    return value
+
+
+def check_never_or_every(field: str, value: object) -> int:
+    """Returns ``value``. Raises FieldError unless it is -1, which means never, or an integer of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or (value < 1 and value != -1):
+        raise FieldError(field, value, "-1 for never, or a whole number from 1")
+    return value
+
+
 def check_bool(field: str, value: object) -> bool:
     """Returns ``value``. Raises FieldError unless it is true or false."""
     if not isinstance(value, bool):
@@ -116,6 +138,16 @@ def check_text(field: str, value: object, what: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise FieldError(field, value, what)
     return value
+
+
+def check_folder(field: str, value: object) -> Path:
+    """Returns ``value`` as a path. Raises FieldError unless a folder is there, or can be made there."""
+    given = check_text(field, value, "the path of a folder")
+    path = Path(given).expanduser().absolute()
+    nearest = next(place for place in (path, *path.parents) if place.exists())
+    if not nearest.is_dir():
+        raise FieldError(field, given, f"the path of a folder: {nearest} is a file")
+    return path
 
 
 def check_mapping(field: str, value: object, what: str) -> Mapping[Any, Any]:

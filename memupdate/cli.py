@@ -61,8 +61,11 @@ def train_config(options: argparse.Namespace) -> int:
     from memupdate.platform import lease
     from memupdate.platform.stopping import STOP_FILE, stop_signals
     from memupdate.platform.supervisor import supervise
+    from memupdate.run.preflight import validate
 
-    run_dir = Path(run_config.load(options.config).memory.run_dir)
+    config = run_config.load(options.config)
+    validate(config)
+    run_dir = Path(config.memory.run_dir)
     command = [sys.executable, "-m", "memupdate.run.grpo", str(options.config)]
     with stop_signals(options.max_hours), lease.hold(run_dir):
         return supervise(command, run_dir / STOP_FILE)

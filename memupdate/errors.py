@@ -25,7 +25,10 @@ class FieldError(MemupdateError):
         self.allowed = allowed
 
     def __str__(self) -> str:
-        shown = repr(self.value)
+        try:
+            shown = repr(self.value)
+        except RecursionError:
+            shown = f"a {type(self.value).__name__} that is nested too deeply"
         if len(shown) > 200:
             shown = shown[:200] + "…"
         return f"{self.field}: got {shown}; allowed: {self.allowed}"

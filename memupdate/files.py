@@ -31,12 +31,12 @@ def new_file(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
-        _sync(partial)
+        sync(partial)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -62,13 +62,29 @@ def write_output(path: Path, text: str) -> None:
         raise FieldError("output", str(path), f"a file that can be written ({error.strerror})") from error
 
 
-def _sync(path: Path) -> None:
-    """Syncs a file's content, or a folder's list of files, to disk."""
+def sync(path: Path) -> None:
+    """Syncs a file's content, or a folder's list of files, to disk.
+
+    Raises:
+        OSError: the disk refused. What it had kept in memory may then be lost, and a second call would not tell so.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Creates a folder and its parents, as far as they are missing. They are then on disk.
+
+    Raises:
+        OSError: the folder cannot be created, or its path is a file.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        sync(path.parent)
 
 
 @contextlib.contextmanager

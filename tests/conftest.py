@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Every test fails that loses an exception.
+pytest_plugins = ["lost_exceptions"]
+
 # Before torch is loaded: the models here are tiny, and threads that wait for each other make the tests three times as
 # slow.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

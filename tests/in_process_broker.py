@@ -24,11 +24,11 @@ class InProcessHandle:
 
     def __init__(self, broker: MemoryBroker) -> None:
         # What travels by name to an actor is found there by name.
-        self.call = _Method(lambda method, *args: pickle.loads(pickle.dumps(method))(broker, *args))
+        self.call = _Method(lambda shards, method, *args: pickle.loads(pickle.dumps(method))(broker, *args))
         self.run_encoded = _Method(self._run_encoded)
         self._broker = broker
 
-    async def _run_encoded(self, turn: bytes) -> bytes:
+    async def _run_encoded(self, shards: int, turn: bytes) -> bytes:
         namespace, operations = decode_turn(turn)
         return encode_outcomes(await self._broker.run(namespace, operations))
 

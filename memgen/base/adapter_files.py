@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, TaskType
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers.utils import cached_file
 
 from memgen.base.adapters import LoraSettings, adapted_layers
 from memupdate.errors import DataError, FieldError
@@ -51,19 +53,40 @@ def save_adapter(
     ).save_pretrained(str(folder))
 
 
-def load_adapter(folder: Path, decoder: nn.Module, name: str) -> None:
-    """Loads a PEFT adapter into the adapter ``name`` of ``decoder``.
+def find_adapter(model: str, name: str, subfolder: str = "", **hub: Any) -> Path:
+    """Returns the folder of an adapter's files, which are downloaded if the model is not a local folder.
 
-    The file must hold exactly the tensors of that adapter.
+    Args:
+        model: local folder of a checkpoint, or its name on the Hugging Face hub.
+        name: name of the adapter. Its files are in ``NAME_adapter`` beside the model's.
+        subfolder: folder of the model's files inside ``model``.
+        hub: arguments of Hugging Face's ``cached_file``, for example ``revision`` and ``cache_dir``.
 
     Raises:
         DataError: a file is missing.
-        FieldError: a tensor is missing, extra or of another shape, or rank, alpha or target modules differ from the
-            model's.
     """
+    folder = Path()
     for file in (CONFIG, WEIGHTS):
-        if not (folder / file).is_file():
-            raise DataError(f"{folder / file}: not found; an adapter is {CONFIG} and {WEIGHTS}")
+        path = f"{name}_adapter/{file}"
+        try:
+            found = cached_file(model, path, subfolder=subfolder, **hub)
+        except OSError as error:
+            where = Path(model) / subfolder / path
+            raise DataError(f"{where}: not found; an adapter is {CONFIG} and {WEIGHTS} ({error})") from error
+        folder = Path(str(found)).parent
+    return folder
+
+
+def check_adapter(folder: Path, decoder: nn.Module, name: str) -> None:
+    """Checks that a PEFT adapter is a copy of the adapter ``name`` of ``decoder``.
+
+    A checkpoint holds each adapter twice: in the model's own tensors, which every loader of Hugging Face reads, and as
+    a PEFT adapter. If the two differ, nobody can know which one was meant.
+
+    Raises:
+        FieldError: a tensor is missing, extra or of another shape, a value differs from the model's, or rank, alpha or
+            target modules differ from the model's.
+    """
     layers = adapted_layers(decoder, name)
     _check_settings(folder, next(iter(layers.values())).settings[name])
     found = load_file(folder / WEIGHTS)
@@ -73,10 +96,18 @@ def load_adapter(folder: Path, decoder: nn.Module, name: str) -> None:
         wanted |= {f"{PREFIX}{path}.lora_A.weight": down, f"{PREFIX}{path}.lora_B.weight": up}
     check_keys(str(folder / WEIGHTS), missing=set(wanted) - set(found), extra=set(found) - set(wanted))
     for key, parameter in wanted.items():
+        field = f"{folder / WEIGHTS}: {key}"
         if found[key].shape != parameter.shape:
-            raise FieldError(f"{folder / WEIGHTS}: {key}", tuple(found[key].shape), f"shape {tuple(parameter.shape)}")
-        with torch.no_grad():
-            parameter.copy_(found[key])
+            raise FieldError(field, tuple(found[key].shape), f"shape {tuple(parameter.shape)}")
+        # A rank that gets its tensors from another one has none yet.
+        if not parameter.is_meta and not _equal(found[key], parameter.detach()):
+            raise FieldError(
+                field, "other values", "those of the model's own tensors: the files do not belong together"
+            )
+
+
+def _equal(stored: torch.Tensor, loaded: torch.Tensor) -> bool:
+    return torch.allclose(stored.to(loaded.dtype), loaded.cpu(), rtol=0, atol=0, equal_nan=True)
 
 
 def check_keys(where: str, missing: set[str], extra: set[str]) -> None:

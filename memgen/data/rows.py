@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from memgen.base.chat import turns_of
 from memgen.data.examples import Example
-from memgen.data.tables import read_table, write_table
+from memgen.data.tables import RowFiles
 from memupdate.errors import FieldError
 
 if TYPE_CHECKING:
@@ -31,6 +30,9 @@ class TrainingRow:
 
     input_ids: list[int]
     loss_mask: list[int]
+
+
+ROWS = RowFiles(TrainingRow, SCHEMA, "rows of training")
 
 
 def text_rows(examples: Iterable[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[TrainingRow]:
@@ -62,17 +64,3 @@ def check_length(ids: Sequence[int], max_length: int, place: str) -> None:
     """
     if len(ids) > max_length:
         raise FieldError("dataset.max_length", max_length, f"at least {len(ids)} for {place}")
-
-
-def write_rows(path: Path, rows: Sequence[TrainingRow]) -> None:
-    """Writes rows to a parquet file, atomically."""
-    write_table(path, rows, SCHEMA)
-
-
-def read_rows(path: Path) -> list[TrainingRow]:
-    """Reads a file that :func:`write_rows` wrote.
-
-    Raises:
-        DataError: the file cannot be read, or it has other columns.
-    """
-    return [TrainingRow(**row) for row in read_table(path, SCHEMA, "rows of training")]

@@ -11,9 +11,13 @@ from memgen.tasks import REWARDS
 from memupdate.checks import (
     check_at_least,
     check_choice,
+    check_folder,
+    check_int_between,
+    check_never_or_every,
     check_number_from_zero,
     check_positive_int,
     check_positive_number,
+    check_share,
 )
 from memupdate.errors import FieldError
 
@@ -37,7 +41,14 @@ AT_LEAST_ONE = (
     *("run.grpo.epochs", "run.grpo.batch_size", "run.grpo.micro_batch_size", "run.grpo.max_new_tokens"),
     *("run.grpo.save_steps", "run.grpo.updates"),
 )
-ABOVE_ZERO = ("run.sft.lr", "run.grpo.clip", "run.grpo.temperature")
+ABOVE_ZERO = ("run.sft.clip_grad", "run.grpo.clip_grad", "run.grpo.clip", "run.grpo.temperature")
+# A learning rate of 0 is allowed: a control run needs it.
+FROM_ZERO = (
+    *("run.sft.lr", "run.sft.weight_decay", "run.grpo.weight_decay", "run.grpo.kl_beta"),
+    "run.generation.temperature",
+)
+NEVER_OR_EVERY = ("run.sft.valid_steps", "run.grpo.valid_steps")
+LARGEST_SEED = 2**32 - 1  # of numpy
 
 
 def check(settings: Settings) -> None:
@@ -65,10 +76,16 @@ def _check_values(settings: Settings) -> None:
     for key in AT_LEAST_ONE:
         check_positive_int(key, OmegaConf.select(values, key))
     rates = [f"run.grpo.lr.{stage}" for stage in settings.run.grpo.lr]
-    for key in (*ABOVE_ZERO, *rates):
+    for key in ABOVE_ZERO:
         check_positive_number(key, OmegaConf.select(values, key))
+    for key in (*FROM_ZERO, *rates):
+        check_number_from_zero(key, OmegaConf.select(values, key))
+    for key in NEVER_OR_EVERY:
+        check_never_or_every(key, OmegaConf.select(values, key))
     run, dataset = settings.run, settings.dataset
-    check_number_from_zero("run.grpo.kl_beta", run.grpo.kl_beta)
+    check_int_between("run.seed", run.seed, 0, LARGEST_SEED)
+    check_at_least("run.generation.top_k", run.generation.top_k, 0)
+    check_share("run.generation.top_p", run.generation.top_p)
     FORMATS.check(dataset.format)
     if dataset.reward is not None:
         REWARDS.check(dataset.reward)
@@ -88,11 +105,18 @@ def _check_needed(settings: Settings) -> None:
     for key in (*base, *NEEDED[mode]):
         if OmegaConf.select(values, key) is None:
             raise FieldError(key, None, f"a value, which {mode} needs: --options {key} VALUE")
+    check_folder("run.output_dir", settings.run.output_dir or ".")
 
 
 def _check_groups(run: Run) -> None:
-    """Checks the group size and the batch size of reinforcement learning."""
+    """Checks the group size, the batch size and the limits of reinforcement learning."""
     grpo = run.grpo
+    check_positive_number("run.grpo.trajectory_deadline_s", grpo.trajectory_deadline_s)
+    if not grpo.trajectory_deadline_s <= grpo.step_deadline_s < float("inf"):
+        allowed = f"a number from run.grpo.trajectory_deadline_s, {grpo.trajectory_deadline_s:g}"
+        raise FieldError("run.grpo.step_deadline_s", grpo.step_deadline_s, allowed)
+    if not 0 <= grpo.max_failed_rollouts < 1:
+        raise FieldError("run.grpo.max_failed_rollouts", grpo.max_failed_rollouts, "a share from 0 to less than 1")
     if grpo.group_size < 2:
         raise FieldError("run.grpo.group_size", grpo.group_size, "2 or more: a group of one has no baseline")
     if grpo.batch_size * grpo.group_size % run.ranks:

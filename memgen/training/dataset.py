@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from memgen.data.questions import read_questions
-from memgen.data.rows import read_rows
+from memgen.data.questions import QUESTIONS
+from memgen.data.rows import ROWS
 
 
 class TrainingRows(Dataset[dict[str, torch.Tensor]]):
-    """The rows of a parquet file that :func:`memgen.data.rows.write_rows` wrote, in the order of the file."""
+    """The rows of a parquet file that ``ROWS`` wrote, in the order of the file."""
 
     def __init__(
         self, parquet_files: str, tokenizer: Any, config: Any, processor: Any = None, max_samples: int = -1
@@ -27,7 +27,7 @@ class TrainingRows(Dataset[dict[str, torch.Tensor]]):
             processor: not used; verl passes it.
             max_samples: not used; verl passes it.
         """
-        self.rows = read_rows(Path(parquet_files))
+        self.rows = ROWS.read(Path(parquet_files))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,7 +43,7 @@ class TrainingRows(Dataset[dict[str, torch.Tensor]]):
 
 
 class Questions(Dataset[dict[str, Any]]):
-    """The questions of a parquet file that :func:`memgen.data.questions.write_questions` wrote, in the file's order."""
+    """The questions of a parquet file that ``QUESTIONS`` wrote, in the file's order."""
 
     def __init__(self, data_files: str, tokenizer: Any, processor: Any, config: Any, max_samples: int = -1) -> None:
         """Reads the file.
@@ -55,7 +55,7 @@ class Questions(Dataset[dict[str, Any]]):
             config: not used; verl passes it.
             max_samples: not used; verl passes it.
         """
-        self.questions = read_questions(Path(data_files))
+        self.questions = QUESTIONS.read(Path(data_files))
 
     def __len__(self) -> int:
         return len(self.questions)

@@ -14,6 +14,7 @@ from verl.single_controller.base.decorator import Dispatch, register
 import memgen.training.plugin  # noqa: F401  registers the model class in processes that build no engine
 from memgen.methods import method_of_checkpoint
 from memgen.training.engine import LatentEngine
+from memgen.training.penalties import advantage_changes
 from memgen.training.rollouts import LatentTrajectory, read_latent_trajectories
 from memupdate.platform.launcher import PlatformTaskRunner
 from memupdate.platform.replay import trajectory_order
@@ -44,27 +45,31 @@ class LatentTrainer(PlatformTrainer):
         return read_latent_trajectories(batch, self.tokenizer, split, self.global_steps)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        batch = super()._compute_advantage(batch, metrics)
         if self.settings.penalty_weight > 0:
             self._take_penalties(batch, metrics)
-        return super()._compute_advantage(batch, metrics)
+        return batch
 
     def _take_penalties(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> None:
-        """Subtracts each trajectory's penalty from its reward, before advantages are computed."""
+        """Takes each trajectory's penalty from its advantage, see :mod:`memgen.training.penalties`."""
         keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["rm_scores", "extra_fields"])
-        scored = [fields["reward_extra_info"] for fields in objects(data["extra_fields"])]
+        fields = ["advantages", "response_mask", "extra_fields"]
+        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields)
+        scored = [loop["reward_extra_info"] for loop in objects(data["extra_fields"])]
+        groups = [trajectory_order(key)[0] for key in keys]
         method = method_of_checkpoint(Path(self.config.actor_rollout_ref.model.path))
         penalties = method.penalties(
-            [trajectory_order(key)[0] for key in keys],
-            [info["reward"] for info in scored],
-            scored,
-            float(self.settings.penalty_weight),
+            groups, [info["reward"] for info in scored], scored, float(self.settings.penalty_weight)
         )
-        scores = data["rm_scores"].clone()  # the reward is stored at the last id of a response
-        last = scores.offsets()[1:] - 1
-        scores.values()[last] -= scores.values().new_tensor(penalties)
+        advantages = data["advantages"].clone()
+        changes = advantages.values().new_tensor(advantage_changes(groups, penalties))
+        lengths = advantages.offsets().diff()
+        # Only actions have an advantage.
+        advantages.values().add_(changes.repeat_interleave(lengths) * data["response_mask"].values())
         tq.kv_batch_put(
-            keys=keys, partition_id=batch.partition_id, fields=TensorDict({"rm_scores": scores}, batch_size=len(keys))
+            keys=keys,
+            partition_id=batch.partition_id,
+            fields=TensorDict({"advantages": advantages}, batch_size=len(keys)),
         )
         metrics[f"memgen/{method.penalty_name}"] = sum(penalties) / len(penalties)
 

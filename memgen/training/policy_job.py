@@ -11,11 +11,12 @@ from omegaconf import DictConfig
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from memgen.base.chat import prompt_ids
-from memgen.data.questions import Question, write_questions
+from memgen.data.questions import QUESTIONS, Question
 from memgen.methods import method_of
 from memgen.sections import Settings
 from memupdate.errors import FieldError
 from memupdate.platform import config as run_config
+from memupdate.platform.checking.run import check_run
 from memupdate.platform.stages import TrainingProgress, run_stage
 from memupdate.platform.stopping import STOP_FILE
 
@@ -89,14 +90,15 @@ def train_policy(
     Raises:
         StageError: a training process failed. The message holds the end of its log.
         RunStoppedError: the run was asked to stop. It has written a checkpoint.
-        ConfigError: the config is not valid, see :func:`memupdate.platform.config.check_engine`.
+        FieldError: a value is not allowed, see :func:`memupdate.platform.checking.run.check_run`.
+        ConfigError: verl refuses the config.
     """
     folder = initial.parent
     config = verl_config(settings, initial, len(train), bool(valid), longest_prompt, most_latents)
-    run_config.check_engine(config)
-    write_questions(folder / "questions" / "train.parquet", train)
+    check_run(config, "memgen", CONFIG)
+    QUESTIONS.write(folder / "questions" / "train.parquet", train)
     if valid:
-        write_questions(folder / "questions" / "valid.parquet", valid)
+        QUESTIONS.write(folder / "questions" / "valid.parquet", valid)
     run_config.save(config, folder / "verl.yaml")
     steps = int(config.trainer.total_training_steps)
     stage = settings.run.stage
@@ -137,6 +139,9 @@ def verl_config(
         "memgen.penalty_weight": method.penalty_weight(run),
         "memgen.threads": run.threads,
         "memgen.trainer_threads": run.threads,
+        "memgen.trajectory_deadline_s": grpo.trajectory_deadline_s,
+        "memgen.step_deadline_s": grpo.step_deadline_s,
+        "memgen.max_failed_rollouts": grpo.max_failed_rollouts,
         "memgen.batch_invariant": (run.device, run.dtype) == ("cpu", "fp32"),
         "memgen.mismatch.alarm": alarm,
         "algorithm.norm_adv_by_std_in_grpo": by_deviation,

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from memgen.data.rows import TrainingRow, write_rows
+from memgen.data.rows import ROWS, TrainingRow
 from memgen.methods import method_of
 from memgen.sections import Settings
 from memupdate.errors import FieldError
@@ -44,9 +44,9 @@ def train_supervised(settings: Settings, initial: Path, train: list[TrainingRow]
     for field, rows in (("dataset.train_file", train), ("dataset.valid_ratio", valid or train)):
         if len(rows) < batch:
             raise FieldError(field, f"{len(rows)} turns", f"at least run.sft.batch_size, {batch}")
-    write_rows(folder / "rows" / "train.parquet", train)
+    ROWS.write(folder / "rows" / "train.parquet", train)
     if valid:
-        write_rows(folder / "rows" / "valid.parquet", valid)
+        ROWS.write(folder / "rows" / "valid.parquet", valid)
     config = verl_config(settings, initial, folder, held_out=bool(valid))
     run_config.save(config, folder / "verl.yaml")
     steps = run.sft.epochs * (len(train) // batch)

@@ -24,7 +24,10 @@ from memupdate.errors import FieldError
 COMPONENTS = ("weaver", "trigger")
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 # Arguments that are not fields of the config: Hugging Face's loaders pass them, or trainers add them to any config.
-FROM_HUGGING_FACE = {"model_type", "name_or_path", "attn_implementation", *TOKEN_IDS}
+FROM_HUGGING_FACE = {"model_type", "name_or_path", "attn_implementation", "auto_map", "use_cache", *TOKEN_IDS}
+# The file of a checkpoint with which Hugging Face opens it if memgen was not imported, and the names it defines.
+REMOTE_CODE = "modeling_memgen.py"
+AUTO_MAP = {"AutoConfig": "modeling_memgen.MemGenConfig", "AutoModelForCausalLM": "modeling_memgen.MemGenForCausalLM"}
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
@@ -103,6 +106,7 @@ class MemGenConfig(PreTrainedConfig):
             settings = asdict(_lora(name, getattr(self, name)))
             setattr(self, name, settings | {"target_modules": list(settings["target_modules"])})
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
+        self.auto_map = dict(AUTO_MAP)
         # When Hugging Face writes config.json, it compares with a config that it creates without arguments.
         if self.text_config is not None:
             self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
@@ -112,6 +116,10 @@ class MemGenConfig(PreTrainedConfig):
     def own_fields(cls) -> set[str]:
         """Returns the names of the fields that Hugging Face's config does not have."""
         return set(get_annotations(cls)) - {"sub_configs"}
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoConfig") -> None:
+        """Does nothing. Hugging Face would copy our source into checkpoints, but ``auto_map`` names the package."""
 
     def _check(self) -> None:
         check_choice("weaver", self.weaver, WEAVERS)

@@ -21,6 +21,8 @@ from memupdate.errors import FieldError
 
 # Prefix of the names of the weaver's and the trigger's tensors.
 PREFIX = "memgen."
+# What the server needs of the model's config: with it, it tells a stream from a malformed request.
+SERVED_SETTINGS = ("prompt_ids", "inference_ids", "delimiter_ids", "max_prompt_aug_num", "max_inference_aug_num")
 ARCHITECTURES = {
     "qwen2": "MemGenQwen2ForCausalLM",
     "qwen3": "MemGenQwen3ForCausalLM",
@@ -56,7 +58,7 @@ def export_for_sglang(model: MemGenModel, folder: str | Path) -> None:
     settings = config.text_config.to_dict() | {
         "architectures": [ARCHITECTURES[kind]],
         "torch_dtype": str(model.dtype).removeprefix("torch."),
-        "memgen": {name: getattr(config, name) for name in ("prompt_ids", "inference_ids", "delimiter_ids")},
+        "memgen": {name: getattr(config, name) for name in SERVED_SETTINGS},
     }
     (folder / "config.json").write_text(json.dumps(settings, indent=1))
     base = {name: tensor for name, tensor in model.reasoner.state_dict().items() if ".lora_" not in name}

@@ -14,7 +14,7 @@ def invocation_rate(blocks: int, asked: int) -> float:
 def invocation_penalties(
     groups: Sequence[str], rewards: Sequence[float], rates: Sequence[float], weight: float
 ) -> list[float]:
-    """Returns the penalty λ·max(0, d − p̄) of each trajectory, which the trigger's objective subtracts from its reward.
+    """Returns the penalty λ·max(0, d − p̄) of each trajectory, which the trigger's objective takes from its advantage.
 
     d is the trajectory's invocation rate. p̄ is the mean invocation rate of the high-reward trajectories in its group.
     A trajectory has a high reward if its reward is at least the mean of the group.

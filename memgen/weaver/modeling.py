@@ -5,27 +5,31 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, overload
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModel, AutoModelForCausalLM, GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers.generation import BaseStreamer, GenerateDecoderOnlyOutput
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from memgen.base.adapter_files import check_keys, load_adapter, save_adapter
+from memgen.base.adapter_files import check_keys
 from memgen.base.adapters import add_adapter, is_adapter_key
 from memgen.base.decoder import Decoder
 from memgen.base.packed import ATTENTION
 from memgen.base.prompts import find_prompts, turn_of, unpack
 from memgen.base.sampling import SamplingSettings
 from memgen.methods import OnIds
+from memgen.weaver.checkpoint_files import PLACE, check_complete, check_copies, publish, write_beside
 from memgen.weaver.config import COMPONENTS, MemGenConfig
 from memgen.weaver.gate import gate_logits
 from memgen.weaver.generated import GeneratedBatch
 from memgen.weaver.generation import Generation
 from memgen.weaver.kinds import TRIGGERS, WEAVERS
 from memgen.weaver.lanes import Lanes
+from memgen.weaver.plain_generation import default_settings, generate_plain
 from memgen.weaver.prompts import check_stream_prompts
 from memgen.weaver.sampler import Sampler
 from memgen.weaver.stream import StreamPlan
@@ -36,7 +40,7 @@ from memgen.weaver.weavers import MemGenWeaver
 from memupdate.errors import FieldError
 
 
-class MemGenForCausalLM(PreTrainedModel):
+class MemGenForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]  # generate has overloads
     """A Hugging Face model over streams of text and latents.
 
     :meth:`forward` is teacher-forced and differentiable. :meth:`generate` is not differentiable. Only the weaver and
@@ -49,8 +53,6 @@ class MemGenForCausalLM(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
-    # This is a list because Hugging Face declares it as one.
-    _keys_to_ignore_on_load_missing = [r"\.lora_[AB]_(weaver|trigger)$"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class MemGenForCausalLM(PreTrainedModel):
         decoder = self.reasoner.model
         self.weaver = WEAVERS[config.weaver](len(config.prompt_ids), len(config.inference_ids), decoder, weaver_decoder)
         self.trigger = TRIGGERS[config.trigger](decoder, trigger_decoder)
-        for name, _, adapted in self._adapters():
+        for name, _, adapted in self.adapters():
             add_adapter(adapted, name, config.lora(name))
         for base in {self.reasoner.model, self.weaver.decoder, self.trigger.decoder}:
             base.config._attn_implementation = ATTENTION
@@ -89,6 +91,7 @@ class MemGenForCausalLM(PreTrainedModel):
             for module in self.modules():
                 module._is_hf_initialized = True  # type: ignore[assignment]
         self.post_init()  # type: ignore[no-untyped-call]
+        self.generation_config = default_settings(self.reasoner)
         self.train_only(*config.trainable)
 
     # -- what is trained
@@ -263,6 +266,7 @@ class MemGenForCausalLM(PreTrainedModel):
 
     # -- generation
 
+    @overload
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
@@ -273,17 +277,37 @@ class MemGenForCausalLM(PreTrainedModel):
         turns: Sequence[int] | None = None,
         seeds: Sequence[int] | None = None,
         on_ids: OnIds | None = None,
-    ) -> GeneratedBatch:
+    ) -> GeneratedBatch: ...
+
+    @overload
+    def generate(
+        self,
+        prompts: torch.Tensor | None = None,
+        *,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        streamer: BaseStreamer | None = None,
+        **settings: Any,
+    ) -> torch.Tensor | GenerateDecoderOnlyOutput: ...
+
+    def generate(  # type: ignore[misc, override]  # the overloads say what is accepted
+        self, prompts: Sequence[Sequence[int]] | torch.Tensor | None = None, **arguments: Any
+    ) -> GeneratedBatch | torch.Tensor | GenerateDecoderOnlyOutput:
         """Generates a response to each prompt. The response to one prompt does not depend on the other prompts.
+
+        Prompts that are a tensor, also as ``input_ids`` or ``inputs``, are answered as other models of Hugging Face do,
+        with a tensor of text ids: see :func:`memgen.weaver.plain_generation.generate_plain`. For prompts that are lists
+        the arguments are:
 
         Args:
             prompts: text ids of each row.
-            max_new_tokens: maximum number of text ids per response; latents do not count.
-            sampling: how ids are sampled. None means ``config.temperature`` without filters.
-            stop_ids: ids that end a response.
-            turns: 0-based turn of each row in its conversation. If None, ``generation_prefix_ids`` finds it.
-            seeds: random seed of each row. If None, seeds are drawn from PyTorch's global random state.
-            on_ids: function that is called with a row's index and the new ids of its response.
+            arguments: ``max_new_tokens``, the maximum number of text ids per response (latents do not count);
+                ``sampling``, how ids are sampled (None means ``config.temperature`` without filters); ``stop_ids``, ids
+                that end a response; ``turns``, the 0-based turn of each row in its conversation (if None,
+                ``generation_prefix_ids`` finds it); ``seeds``, the random seed of each row (if None, seeds are drawn
+                from PyTorch's global random state); ``on_ids``, a function that is called with a row's index and the
+                new ids of its response.
 
         Returns:
             The streams, log-probs and decisions of the rows, and the number of computed positions.
@@ -291,8 +315,34 @@ class MemGenForCausalLM(PreTrainedModel):
         Raises:
             FieldError: there are no prompts, a prompt is empty, it holds a reserved id or an id outside the vocabulary,
                 the number of turns or seeds differs from the number of prompts, the response does not fit into the
-                context, or ``max_new_tokens`` is below 1.
+                context, ``max_new_tokens`` is below 1, or an argument is not supported.
         """
+        if prompts is not None and not isinstance(prompts, torch.Tensor):
+            return self._generate_streams(prompts, **arguments)
+        given = [prompts, arguments.pop("inputs", None), arguments.pop("input_ids", None)]
+        tensors = [one for one in given if one is not None]
+        if len(tensors) != 1:
+            raise FieldError("input_ids", f"{len(tensors)} tensors of prompts", "one tensor of prompts")
+        return generate_plain(
+            self,
+            tensors[0],
+            arguments.pop("attention_mask", None),
+            arguments.pop("generation_config", None),
+            arguments.pop("streamer", None),
+            arguments,
+        )
+
+    def _generate_streams(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_new_tokens: int,
+        sampling: SamplingSettings | None = None,
+        stop_ids: Iterable[int] = (),
+        turns: Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
+        on_ids: OnIds | None = None,
+    ) -> GeneratedBatch:
         check_stream_prompts(prompts, max_new_tokens, self.config)
         if turns is None:
             turns = [turn_of(prompt, self.config.generation_prefix_ids) for prompt in prompts]
@@ -332,7 +382,7 @@ class MemGenForCausalLM(PreTrainedModel):
 
     # -- checkpoints
 
-    def _adapters(self) -> list[tuple[str, str, Decoder]]:
+    def adapters(self) -> list[tuple[str, str, Decoder]]:
         """Returns for each adapter its name, the parameter prefix of its decoder, and the decoder."""
         parts: tuple[tuple[str, MemGenWeaver | MemGenTrigger], ...] = (
             ("weaver", self.weaver),
@@ -344,49 +394,103 @@ class MemGenForCausalLM(PreTrainedModel):
             if part.adapter is not None
         ]
 
-    def save_pretrained(  # type: ignore[override]
-        self, save_directory: str | Path, state_dict: dict[str, torch.Tensor] | None = None, **kwargs: Any
+    def save_pretrained(  # type: ignore[override]  # push_to_hub's arguments are collected in hub
+        self,
+        save_directory: str | Path,
+        is_main_process: bool = True,
+        state_dict: dict[str, torch.Tensor] | None = None,
+        push_to_hub: bool = False,
+        max_shard_size: int | str = "50GB",
+        variant: str | None = None,
+        **hub: Any,
     ) -> None:
-        """Writes a checkpoint: ``config.json``, safetensors, and a PEFT adapter in ``NAME_adapter/`` for each adapter.
+        """Writes a checkpoint, and uploads it if asked to.
+
+        The files are ``config.json``, ``generation_config.json``, safetensors with all tensors, a copy of each adapter
+        in PEFT's format in ``NAME_adapter/``, ``modeling_memgen.py`` and, if there is none yet, a model card.
 
         Args:
             save_directory: folder of the checkpoint.
+            is_main_process: whether this process writes the files that all processes share.
             state_dict: the tensors to write. None means the model's own state dict. A sharded model passes its gathered
                 tensors.
-            kwargs: arguments of Hugging Face's ``save_pretrained``.
+            push_to_hub: whether to upload the checkpoint, in one commit, after everything was written.
+            max_shard_size: size above which the safetensors file is split.
+            variant: not supported.
+            hub: ``repo_id`` (default: the folder's name) and the other arguments of :meth:`push_to_hub`.
+
+        Raises:
+            FieldError: ``state_dict`` lacks a tensor of the weaver or the trigger, or a variant is given.
         """
+        if variant is not None:
+            raise FieldError("variant", variant, "None: the adapters are written once, in the dtype of the model")
+        folder = Path(save_directory)
         tensors = self.state_dict() if state_dict is None else state_dict
-        base = {key: tensor for key, tensor in tensors.items() if not is_adapter_key(key)}
-        super().save_pretrained(save_directory, state_dict=base, **kwargs)
-        for name, prefix, decoder in self._adapters():
-            mine = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
-            base_name = getattr(decoder.config, "_name_or_path", None) or None
-            save_adapter(Path(save_directory) / f"{name}_adapter", mine, name, self.config.lora(name), base_name)
+        if is_main_process:
+            check_complete(self, tensors)
+        # Hugging Face's method empties the dictionary that it is given.
+        super().save_pretrained(
+            folder, is_main_process=is_main_process, state_dict=dict(tensors), max_shard_size=max_shard_size
+        )
+        if is_main_process:
+            write_beside(self, tensors, folder)
+            if push_to_hub:
+                publish(folder, **{"repo_id": folder.name, **hub})
+
+    def push_to_hub(self, repo_id: str, *, max_shard_size: int | str = "50GB", **hub: Any) -> str:
+        """Uploads the model in one commit.
+
+        Args:
+            repo_id: name of the repository. It is created if it does not exist.
+            max_shard_size: see :meth:`save_pretrained`.
+            hub: see :func:`memgen.weaver.checkpoint_files.publish`.
+
+        Returns:
+            The address of the commit.
+        """
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, max_shard_size=max_shard_size)
+            return publish(Path(folder), repo_id=repo_id, **hub)
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoModel") -> None:
+        """Does nothing. Hugging Face would copy our source into checkpoints, but ``auto_map`` names the package."""
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """Loads a checkpoint. It must hold exactly the tensors of the model.
 
         Args:
-            pretrained_model_name_or_path: folder of the checkpoint.
+            pretrained_model_name_or_path: folder of the checkpoint, or its name on the Hugging Face hub.
             args: positional arguments of Hugging Face's ``from_pretrained``.
             kwargs: keyword arguments of Hugging Face's ``from_pretrained``.
 
         Raises:
-            FieldError: a tensor is missing, extra or of another shape.
+            FieldError: a tensor is missing, extra or of another shape, an adapter's copy differs from the model's
+                tensors, or the model would be quantised or spread over devices.
             DataError: a file of an adapter is missing.
         """
-        wants_info = kwargs.pop("output_loading_info", False)
-        kwargs["ignore_mismatched_sizes"] = True  # mismatches are reported below, with their names
-        kwargs["output_loading_info"] = True
-        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        model, info = loaded
         where = str(pretrained_model_name_or_path)
+        for field in ("quantization_config", "variant"):
+            if kwargs.get(field) is not None:
+                raise FieldError(field, kwargs[field], "None: MemGen does not support it")
+        wants_info = kwargs.pop("output_loading_info", False)
+        place = {name: kwargs[name] for name in PLACE if name in kwargs}
+        given = kwargs.get("state_dict") is not None
+        loaded: Any = super().from_pretrained(
+            pretrained_model_name_or_path,
+            *args,
+            # Mismatches are reported below, with their names.
+            **{**kwargs, "ignore_mismatched_sizes": True, "output_loading_info": True},
+        )
+        model, info = loaded
         for key, stored, expected in info["mismatched_keys"]:
             raise FieldError(f"{where}: {key}", tuple(stored), f"shape {tuple(expected)}, as its config.json says")
         check_keys(where, missing=set(info["missing_keys"]), extra=set(info["unexpected_keys"]))
-        for name, _, decoder in model._adapters():
-            load_adapter(Path(pretrained_model_name_or_path) / f"{name}_adapter", decoder, name)
+        if len(set(getattr(model, "hf_device_map", {}).values())) > 1:
+            raise FieldError("device_map", model.hf_device_map, "one device: the model cannot be spread over several")
+        if not given:  # tensors that the caller brings have no files
+            check_copies(model, where, place)
         model.train_only(*model.config.trainable)
         return (model, info) if wants_info else model
 

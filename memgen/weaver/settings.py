@@ -60,9 +60,9 @@ class MemGenGrpo(Grpo):
     """The ``run.grpo`` section of MemGen.
 
     Attributes:
-        invocation_penalty: λ of the trigger's objective, at least 0. A reward loses λ times the amount by which its
-            insertion rate exceeds the mean rate of the group's high-reward answers. 0 means no penalty. The stage
-            ``weaver`` does not use it.
+        invocation_penalty: λ of the trigger's objective, at least 0. An answer's advantage loses λ times the amount by
+            which its insertion rate exceeds the mean rate of the group's high-reward answers. 0 means no penalty. The
+            stage ``weaver`` does not use it.
     """
 
     invocation_penalty: float = 0.1

@@ -9,11 +9,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 from memupdate.broker.conversations import Conversations
-from memupdate.broker.journal import JournalError
+from memupdate.broker.journal import JournalError, UncertainWriteError
 from memupdate.broker.protocol import BankService
 from memupdate.broker.registry import BankRegistry, UnknownNamespaceError
-from memupdate.broker.results import Outcome, Refusal
-from memupdate.broker.routing import DEFAULT_BROKER_NAME
+from memupdate.broker.results import Outcome, Refusal, RefusedError
+from memupdate.broker.routing import DEFAULT_BROKER_NAME, ReshardedError
 from memupdate.broker.service import MemoryBroker
 from memupdate.extras import missing_extras_named
 
@@ -34,7 +34,10 @@ __all__ = [
     "MemoryStoreManager",
     "Outcome",
     "Refusal",
+    "RefusedError",
+    "ReshardedError",
     "RunningBroker",
+    "UncertainWriteError",
     "UnknownNamespaceError",
     "start_broker",
 ]

@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from memupdate.broker.embedder_actor import EmbedderActor, RemoteEmbedder
 from memupdate.broker.journal import check_written
 from memupdate.broker.journal_folders import check_layout, erase_all, journal_folders
-from memupdate.broker.routing import embedder_name, shard_name
+from memupdate.broker.routing import check_shards, embedder_name, shard_name
 from memupdate.broker.service import MemoryBroker
 from memupdate.broker.shared_loop import SharedLoop
 from memupdate.broker.wire import decode_turn, encode_outcomes
@@ -59,21 +59,36 @@ class BrokerShard:
 
     def call(
         self,
+        shards: int,
         method: Callable[Concatenate[MemoryBroker, Asked], Coroutine[Any, Any, Answer]],
         *args: Asked.args,
         **kwargs: Asked.kwargs,
     ) -> Answer:
-        """Runs any method of the protocol and returns its result: ``call(MemoryBroker.evaluate, namespace, question)``.
+        """Runs any method of the protocol and returns its result: ``call(1, MemoryBroker.evaluate, namespace, text)``.
 
         Args:
+            shards: the number of shards that the client knows.
             method: an async method of ``MemoryBroker``. It is pickled by name.
             args: the method's positional arguments.
             kwargs: the method's keyword arguments.
+
+        Raises:
+            ReshardedError: the broker has another number of shards.
         """
+        check_shards(shards, self._shards)
         return self._loop.wait_for(method(self._broker, *args, **kwargs))
 
-    def run_encoded(self, turn: bytes) -> bytes:
-        """Runs a turn encoded as in ``wire`` and returns the encoded outcomes. Uses the event loop only if needed."""
+    def run_encoded(self, shards: int, turn: bytes) -> bytes:
+        """Runs a turn encoded as in ``wire`` and returns the encoded outcomes. Uses the event loop only if needed.
+
+        Args:
+            shards: the number of shards that the client knows.
+            turn: the turn.
+
+        Raises:
+            ReshardedError: the broker has another number of shards.
+        """
+        check_shards(shards, self._shards)
         namespace, operations = decode_turn(turn)
         with self._loop.lock:
             begun = self._broker.begin(namespace, operations)

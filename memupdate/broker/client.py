@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import ray
@@ -14,10 +15,10 @@ from memupdate.broker.conversations import NO_CONVERSATION
 from memupdate.broker.protocol import BankService
 from memupdate.broker.registry import OpenBank, UnknownNamespaceError
 from memupdate.broker.results import Evaluation, Opened, Outcome
-from memupdate.broker.routing import DEFAULT_BROKER_NAME, shard_name, shard_of
+from memupdate.broker.routing import DEFAULT_BROKER_NAME, check_shards, shard_name, shard_of
 from memupdate.broker.service import MemoryBroker
-from memupdate.broker.wire import decode_outcomes, encode_turn, new_key
-from memupdate.errors import MemupdateError
+from memupdate.broker.wire import decode_outcomes, encode_turn, new_key, with_keys
+from memupdate.errors import FieldError, MemupdateError
 from memupdate.memory import Operation
 
 Answer = TypeVar("Answer")
@@ -152,7 +153,23 @@ class MemoryStoreManager(BankService):
         turn = encode_turn(namespace, operations)  # encoded once, so that a retry has the same keys
         asked = _Asked(namespace, lambda: f"run ({', '.join(one.kind for one in operations)})")
         shard = shard_of(namespace, len(self._shards))
-        return decode_outcomes(await self._answer(shard, asked, lambda handle: handle.run_encoded.remote(turn)))
+        return decode_outcomes(
+            await self._answer(shard, asked, lambda handle: handle.run_encoded.remote(len(self._shards), turn))
+        )
+
+    async def run_together(self, turns: Mapping[str, Sequence[Operation]]) -> dict[str, list[Outcome]]:
+        shards = len(self._shards)
+        homes = {shard_of(namespace, shards) for namespace in turns}
+        if not homes:
+            return {}
+        if len(homes) > 1:
+            allowed = f"names on one shard; these are on {len(homes)} of {shards} (memory.broker_shards)"
+            raise FieldError("namespaces", list(turns), allowed)
+        sent = {namespace: with_keys(operations) for namespace, operations in turns.items()}
+        asked = _Asked(", ".join(turns), lambda: "run_together")
+        return await self._answer(
+            homes.pop(), asked, lambda handle: handle.call.remote(shards, MemoryBroker.run_together, sent)
+        )
 
     async def evaluate(self, namespace: str, question: str, top_k: int = 5) -> Evaluation:
         return await self._ask(MemoryBroker.evaluate, namespace, question, top_k)
@@ -168,7 +185,7 @@ class MemoryStoreManager(BankService):
         asked = _Asked(namespace, lambda: question.__name__)
         shard = shard_of(namespace, len(self._shards))
         return await self._answer(
-            shard, asked, lambda handle: handle.call.remote(MemoryBroker.read, namespace, question)
+            shard, asked, lambda handle: handle.call.remote(len(self._shards), MemoryBroker.read, namespace, question)
         )
 
     async def _ask(
@@ -181,14 +198,17 @@ class MemoryStoreManager(BankService):
         """Calls a method of the broker on the namespace's shard and returns the result."""
         shard = shard_of(namespace, len(self._shards))
         asked = _Asked(namespace, lambda: method.__name__, closes=method is MemoryBroker.close)
-        return await self._answer(shard, asked, lambda handle: handle.call.remote(method, namespace, *args, **kwargs))
+        shards = len(self._shards)
+        return await self._answer(
+            shard, asked, lambda handle: handle.call.remote(shards, method, namespace, *args, **kwargs)
+        )
 
     async def _ask_all(self, method: Callable[[MemoryBroker], Awaitable[Answer]]) -> list[Answer]:
         """Calls a method of the broker on every shard and returns the results in the order of shards."""
         asked = _Asked("", lambda: method.__name__)
-        shards = range(len(self._shards))
+        shards = len(self._shards)
         answers: list[Answer] = await asyncio.gather(
-            *(self._answer(shard, asked, lambda handle: handle.call.remote(method)) for shard in shards)
+            *(self._answer(shard, asked, lambda handle: handle.call.remote(shards, method)) for shard in range(shards))
         )
         return answers
 
@@ -202,6 +222,7 @@ class MemoryStoreManager(BankService):
 
         Raises:
             BrokerDeadlineError: the shard did not answer in time.
+            ReshardedError: the broker was restarted with another number of shards.
         """
         deadline = time.monotonic() + self._deadline_s
         pause_s, problem = _FIRST_PAUSE_S, "no answer"
@@ -222,14 +243,22 @@ class MemoryStoreManager(BankService):
                 raise BrokerDeadlineError(name, asked.namespace, asked.told(), self._deadline_s, problem)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            await self._find_again(shard)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await self._find_again(shard)
 
     async def _find_again(self, shard: int) -> None:
-        """Looks up the shard's handle again, because another actor may have its name by now."""
-        try:
+        """Looks up the shard's handle again, because another actor may have its name by now.
+
+        Raises:
+            ReshardedError: the broker was restarted with another number of shards.
+        """
+        with suppress(ValueError):  # no actor has the name (yet); a call to the old handle raises the cause
             self._shards[shard] = await _find(shard_name(self._name, shard))
-        except ValueError:
-            return  # no actor has the name (yet); a call to the old handle raises the cause
+            return
+        with suppress(ValueError, RayActorError):  # perhaps the broker has fewer shards now
+            first = await _find(self._name)
+            check_shards(len(self._shards), (await _unwrapped(first.layout.remote()))["shards"])
 
 
 async def _find(name: str) -> Any:

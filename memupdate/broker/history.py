@@ -6,11 +6,15 @@ opened again, whereas a number always belongs to the same bank.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from memupdate.broker.journal import Record
+from memupdate.errors import DataError
 from memupdate.memory import JSON, Operation
+
+KINDS = ("open", "fork", "run", "close")
 
 
 def opened(
@@ -55,14 +59,69 @@ def ran(number: int, operations: Sequence[Operation]) -> Record:
     return {"run": number, "operations": [operation.to_json() for operation in operations]}
 
 
+def together(records: Sequence[Record]) -> Record:
+    """Returns the record of turns of several banks that take effect together. It is one line, so it is never torn."""
+    return records[0] if len(records) == 1 else {"together": list(records)}
+
+
+def grouped(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Yields, for each record, the list of its parts: the turns of a record of ``together``, or the record itself.
+
+    A turn of a bank that no earlier record opened is left out. A compaction removes the records of a closed bank, but
+    it keeps a record of ``together`` whole if any bank in it is still needed.
+    """
+    begun: set[int] = set()
+    for record in records:
+        if "together" in record:
+            yield [turn for turn in record["together"] if kind_of(turn)[1] in begun]
+        else:
+            kind, number = kind_of(record)
+            if kind in ("open", "fork"):
+                begun.add(number)
+            yield [record]
+
+
+def parts(records: Iterable[Record]) -> Iterator[Record]:
+    """Yields the parts of all records, in order. See ``grouped``."""
+    return chain.from_iterable(grouped(records))
+
+
 def closed(number: int) -> Record:
     """Returns the record of a bank that was closed."""
     return {"close": number}
 
 
+def kind_of(record: Record) -> tuple[str, int]:
+    """Returns the kind of a record, and the number of its bank.
+
+    Raises:
+        DataError: there is no such kind, or no number.
+    """
+    kind, number = next(iter(record.items()), ("", None))
+    if kind not in KINDS or not isinstance(number, int):
+        raise DataError(
+            f"journal_dir: the journal has a record that begins with {kind!r}: {number!r}; allowed: "
+            f"{', '.join(KINDS)} with a bank's number. It was written by another version of memupdate"
+        )
+    return kind, number
+
+
 def operations_of(record: Record) -> list[Operation]:
-    """Returns the operations in a record."""
-    return [Operation.from_json(told) for told in record.get("operations", [])]
+    """Returns the operations in a record. They were checked when they were written, perhaps with other limits."""
+    return [Operation.checked_before(**told) for told in record.get("operations", [])]
+
+
+def needed_whole(records: Iterable[Record]) -> Sequence[bool]:
+    """Returns, for each record, whether any of its ``parts`` is ``still_needed``, so that a compaction must keep it."""
+    sizes: list[int] = []
+
+    def counted() -> Iterator[Record]:
+        for of_record in grouped(records):
+            sizes.append(len(of_record))
+            yield from of_record
+
+    needed = iter(still_needed(counted()))
+    return [any(list(islice(needed, size))) for size in sizes]
 
 
 def still_needed(records: Iterable[Record]) -> Sequence[bool]:
@@ -70,13 +129,22 @@ def still_needed(records: Iterable[Record]) -> Sequence[bool]:
 
     A closed bank is needed up to the last fork of it that is needed itself. Its closing record is needed too, because
     its namespace may have been opened again.
+
+    Raises:
+        DataError: there is no such kind of record, or a record is about a bank that no earlier record opened.
     """
     told: list[tuple[str, int, Any]] = []
+    seen: set[int] = set()
     alive: set[int] = set()
     for record in records:
-        kind, number = next(iter(record.items()))
+        kind, number = kind_of(record)
         told.append((kind, number, record.get("parent")))
+        if (number in seen) == (kind in ("open", "fork")) or (kind == "fork" and record.get("parent") not in seen):
+            raise DataError(
+                f"journal_dir: a {kind} record about bank {number} is out of order; allowed: opened once, first"
+            )
         if kind in ("open", "fork"):
+            seen.add(number)
             alive.add(number)
         elif kind == "close":
             alive.discard(number)

@@ -15,22 +15,35 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from memupdate.broker.futures import awaitable
 from memupdate.broker.journal_file import (
-    HEADER,
     JournalError,
     Record,
+    UncertainWriteError,
     encoded,
     encoded_line,
     good_lines,
-    locked,
-    newest_generation,
-    sync_folder,
+    refusals,
     write_all,
+)
+from memupdate.broker.journal_generations import (
+    check_is_bank,
+    current_generation,
+    next_path,
+    own_files,
+    publish,
+    remove,
+    sha256_of,
+    unfinished,
+    withdraw,
     write_generation,
 )
-from memupdate.errors import DataError
+from memupdate.broker.journal_header import Header, Replaced, header_of
+from memupdate.broker.journal_lock import LOCK, is_lock, locked
+from memupdate.errors import DataError, MemupdateError
+from memupdate.files import make_folder, sync
 
-__all__ = ["Journal", "JournalError", "Record", "check_written", "erase"]
+__all__ = ["Journal", "JournalError", "Record", "UncertainWriteError", "check_written", "erase"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +64,17 @@ class Journal:
     because the journal's thread writes for it. A thread that may block writes by itself, with ``collect`` and
     ``commit``.
 
+    After a failed sync, nobody knows which of the file's bytes are on disk, and a later sync may succeed without
+    writing them. The file is then given up: no write is acknowledged before all acknowledged records are in the next
+    generation.
+
     Args:
-        folder: the journal's folder; created if it is missing.
+        folder: the journal's folder; created if it is missing. Files of others in it are left alone.
         lock_wait_s: seconds to wait for another process to release the folder. A killed process takes a while to end.
 
     Raises:
+        FieldError: the folder holds files, but no journal. It is not touched.
+        DataError: it cannot be said which file is the journal. The folder is not touched.
         JournalError: the folder cannot be written, or another process holds it.
     """
 
@@ -64,15 +83,21 @@ class Journal:
         self._collecting: _Batch | None = None
         self._collects = threading.Lock()
         self._writes = threading.Lock()  # held during every access to the file
-        self._torn = False
-        self._closed = False
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = locked(folder / "lock", lock_wait_s)
-            self._path = newest_generation(folder)
-            self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
-        except OSError as error:
-            raise JournalError(str(folder), error.strerror or str(error)) from error
+        self._torn = False  # the file may be longer than the records that count
+        self._unsynced = False  # a sync of the file failed
+        self._withdrawn: Path | None = None  # a generation that must not be there at the next write
+        self._closed = self._released = False
+        with refusals(folder):
+            make_folder(folder)
+            check_is_bank(folder)
+            self._lock = locked(folder, lock_wait_s)
+            try:
+                # Beside the generation in use: files of the journal that are not needed any more.
+                self._path, self._superseded = current_generation(folder)
+                self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+            except BaseException:
+                os.close(self._lock)
+                raise
         self._next = 0
         self._size = 0
         # Writes for callers that must not block.
@@ -86,34 +111,33 @@ class Journal:
     def recover(self) -> Iterator[Record]:
         """Yields every record, in order. Exhaust it once, before the first ``append``.
 
+        At the end, files of the journal that are not needed any more are removed.
+
         Raises:
             DataError: a record is damaged. The message names the file and the line.
-            JournalError: a torn record cannot be cut off.
+            JournalError: a torn record cannot be cut off, or what was read cannot be synced.
         """
-        for end, number, body in good_lines(self._path):
-            record = json.loads(body)
-            if number:
-                yield record
-            elif record != HEADER:
-                raise DataError(f"{self._path}:1: expected the header {HEADER}, found {record}")
-            self._next += 1
-            self._size = end
-        torn = self._path.stat().st_size - self._size
-        if torn:
-            logger.warning("%s: dropped %d bytes that a crash left unfinished at its end", self._path, torn)
-            self._cut()
+        with refusals(self._path):
+            yield from self._read()
+            torn = self._path.stat().st_size - self._size
+            if torn:
+                logger.warning("%s: dropped %d bytes that a crash left unfinished at its end", self._path, torn)
+                os.ftruncate(self._file, self._size)
+            # The process before may have died before its sync. What was read will be answered, so it must be on disk.
+            sync(self._path)
+            sync(self.folder)
+            self._superseded += unfinished(self.folder, self._path)
+        self._remove_superseded()
 
     async def append(self, record: Record) -> None:
         """Appends a record and waits until it is on disk.
 
         Raises:
+            UncertainWriteError: the record could not be written, and not be removed either.
             JournalError: the record could not be written. It will not be written later.
         """
         on_disk = self.append_soon(record)
-        written = asyncio.wrap_future(on_disk)
-        # The caller gets the error from the batch. If it were not read here, asyncio would log it as never retrieved.
-        written.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.wait([written])
+        await asyncio.wait([awaitable(on_disk)])
         check_written(on_disk)
 
     def append_soon(self, record: Record) -> Future[None]:
@@ -173,6 +197,7 @@ class Journal:
 
         Raises:
             JournalError: the new file cannot be written. The old one stays in use.
+            DataError: a record cannot be read again. The old file stays in use.
         """
         await asyncio.get_running_loop().run_in_executor(self._writer, self._compact, choose)
 
@@ -182,59 +207,137 @@ class Journal:
             self._closed = True
         await asyncio.to_thread(self.commit)
         await asyncio.to_thread(self._writer.shutdown)
-        os.close(self._file)
-        os.close(self._lock)
+        self.release()
+
+    def release(self) -> None:
+        """Releases the folder without writing anything. For a journal of which nothing was acknowledged yet."""
+        if self._released:
+            return
+        self._closed = self._released = True
+        try:
+            os.close(self._file)
+        finally:
+            os.close(self._lock)
+
+    def _read(self) -> Iterator[Record]:
+        written = 0
+        for end, number, body in good_lines(self._path):
+            if number:
+                yield json.loads(body)
+            elif (header := header_of(self._path)) is not None:
+                written = header.records
+            self._next += 1
+            self._size = end
+        if self._next <= written:
+            raise DataError(f"{self._path}:{self._next + 1}: expected {written} records, found the end or damage")
 
     def _write(self, bodies: Sequence[bytes]) -> None:
-        if self._torn:
-            self._cut()
-        lines = b"".join(encoded_line(self._next + place, self._next, body) for place, body in enumerate(bodies))
+        self._ready()
+        lines = [encoded_line(self._next + place, self._next, body) for place, body in enumerate(bodies)]
+        self._torn = True
         try:
-            write_all(self._file, lines)
-            os.fdatasync(self._file)
+            write_all(self._file, b"".join(lines))
+            self._sync()
         except OSError as error:
-            self._torn = True
-            try:
-                self._cut()
-            except JournalError:
-                logger.exception("%s ends in a record that failed; nothing is written before it can be cut", self._path)
-            raise JournalError(str(self._path), error.strerror or str(error)) from error
-        self._next += len(bodies)
-        self._size += len(lines)
-
-    def _cut(self) -> None:
-        try:
-            os.ftruncate(self._file, self._size)
-            os.fdatasync(self._file)
-        except OSError as error:
-            raise JournalError(str(self._path), error.strerror or str(error)) from error
+            refused = UncertainWriteError if self._may_come_back(len(lines[0])) else JournalError
+            raise refused(str(self._path), error.strerror or str(error)) from error
         self._torn = False
+        self._next += len(lines)
+        self._size += sum(map(len, lines))
+
+    def _may_come_back(self, first: int) -> bool:
+        """Removes a batch that failed. Returns whether its first line, of this length, may still be in the file."""
+        try:
+            self._ready()
+        except MemupdateError:
+            logger.exception("%s ends in a record that failed; nothing is written before it is removed", self._path)
+            try:
+                return self._unsynced or os.fstat(self._file).st_size >= self._size + first
+            except OSError:
+                return True
+        return False
+
+    def _ready(self) -> None:
+        """Makes the journal end at the last acknowledged record, in a file that can be trusted, before a write.
+
+        Raises:
+            JournalError: it cannot be done now. Nothing may be written.
+            DataError: acknowledged records cannot be read again.
+        """
+        with refusals(self._path):
+            if self._withdrawn is not None:
+                withdraw(self._withdrawn)
+                self._withdrawn = None
+            if self._torn:
+                os.ftruncate(self._file, self._size)
+                if not self._unsynced:
+                    self._sync()
+                self._torn = False
+        if self._unsynced:
+            self._replace([True] * (self._next - 1))
+
+    def _sync(self) -> None:
+        try:
+            os.fdatasync(self._file)
+        except OSError:
+            self._unsynced = True
+            raise
 
     def _compact(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
-        with self._writes:
-            self._compact_held(choose)
+        with self._writes, refusals(self._path):
+            self._ready()
+            self._replace(choose(json.loads(body) for body in self._bodies()))
 
-    def _compact_held(self, choose: Callable[[Iterable[Record]], Sequence[bool]]) -> None:
-        if self._torn:
-            self._cut()
-        stays = choose(json.loads(body) for body in self._bodies())
-        chosen = (body for body, stay in zip(self._bodies(), stays, strict=True) if stay)
-        old, old_file = self._path, self._file
-        target = self.folder / f"{int(old.stem) + 1:08d}.jsonl"
+    def _replace(self, stays: Sequence[bool]) -> None:
+        """Goes on in a new generation with these records of the present one.
+
+        The file stays open from its first byte on, so nothing can fail between its publishing and its use.
+        """
+        if not self._remove_superseded():
+            raise JournalError(str(self._superseded[0]), "an older generation cannot be removed")
+        old = self._path
+        with refusals(self.folder):
+            target = next_path(self.folder, int(old.stem))
+            after = Replaced(int(old.stem), self._size, sha256_of(old, self._size))
+            chosen = (body for body, stay in zip(self._bodies(), stays, strict=True) if stay)
+            file, count, size = write_generation(target, Header(sum(stays), after), chosen)
+            try:
+                publish(target)
+            except BaseException:
+                self._withdrawn = target
+                os.close(file)
+                raise
+        left, self._file = self._file, file
+        self._path, self._next, self._size, self._unsynced = target, count, size, False
+        self._superseded = [old]
+        self._remove_superseded()
+        self._leave(left)
+
+    def _leave(self, file: int) -> None:
         try:
-            count, size = write_generation(target, chosen)
-            self._file = os.open(target, os.O_WRONLY | os.O_APPEND)
-            self._path, self._next, self._size = target, count, size
-            os.close(old_file)
-            old.unlink()
-            sync_folder(self.folder)
-        except OSError as error:
-            raise JournalError(str(target), error.strerror or str(error)) from error
+            os.close(file)
+        except OSError:  # its records are on disk in the new generation
+            logger.warning("%s: an older generation was not closed well", self.folder, exc_info=True)
+
+    def _remove_superseded(self) -> bool:
+        self._superseded = [path for path in self._superseded if not remove(path)]
+        return not self._superseded
 
     def _bodies(self) -> Iterator[bytes]:
-        lines = good_lines(self._path)
-        next(lines)  # the header
-        return (body for _, _, body in lines)
+        """Yields the bodies of all records.
+
+        Raises:
+            DataError: they cannot be read again as they were written.
+        """
+        end = count = 0
+        for end, number, body in good_lines(self._path):  # noqa: B007  the last line's end is the size
+            if number:
+                yield body
+            count = number + 1
+            if count == self._next:
+                break
+        if (count, end) != (self._next, self._size):
+            raise DataError(f"{self._path}:{count + 1}: expected {self._next} acknowledged lines, found damage")
 
 
 def check_written(on_disk: Future[None]) -> None:
@@ -250,24 +353,27 @@ def check_written(on_disk: Future[None]) -> None:
 
 
 def erase(folder: Path, lock_wait_s: float = 10.0) -> None:
-    """Removes the journal's files from a folder, if there are any.
+    """Removes the journal's files from a folder, if there are any, and nothing else.
 
     Args:
         folder: the journal's folder.
         lock_wait_s: as for ``Journal``.
 
     Raises:
+        DataError: a file with a generation's name is damaged. Nothing is removed.
         JournalError: the journal cannot be removed, or a process holds it.
     """
     if not folder.is_dir():
         return
-    try:
-        lock = locked(folder / "lock", lock_wait_s)
+    with refusals(folder):
+        if not own_files(folder) and not all(map(is_lock, folder.iterdir())):
+            return
+        lock = locked(folder, lock_wait_s)
         try:
-            for path in [*folder.glob("*.jsonl"), *folder.glob("*.new")]:
+            for path in own_files(folder):  # from old to new, so that a crash leaves the present banks or none
                 path.unlink()
-            sync_folder(folder)
+            if is_lock(folder / LOCK):
+                (folder / LOCK).unlink()
+            sync(folder)
         finally:
             os.close(lock)
-    except OSError as error:
-        raise JournalError(str(folder), error.strerror or str(error)) from error

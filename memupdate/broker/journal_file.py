@@ -1,9 +1,9 @@
-"""The file format of a journal: lines, torn writes, and generations.
+"""The file format of a journal: lines, and writes that a crash tore.
 
-A journal is a folder with one file ``{generation}.jsonl``. A line is
-``{"crc":"…","n":number,"b":batch,"record":{…}}``. ``crc`` is the CRC-32 of the rest of the line. ``n`` is the record's
-number, counted from 0 without gaps. ``b`` is the number of the first record in the same batch. These fields
-distinguish a write torn by a crash, which was never acknowledged, from damage to acknowledged records:
+A line is ``{"crc":"…","n":number,"b":batch,"record":{…}}``. ``crc`` is the CRC-32 of the rest of the line. ``n`` is
+the record's number, counted from 0 without gaps; record 0 is the header. ``b`` is the number of the first record in the
+same batch. These fields distinguish a write torn by a crash, which was never acknowledged, from damage to acknowledged
+records:
 
 - A bad line is torn if only lines of its own batch follow it. The file is cut there.
 - A bad line is damaged if a later batch follows it. This is an error, and no earlier record is dropped.
@@ -11,12 +11,13 @@ distinguish a write torn by a crash, which was never acknowledged, from damage t
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
+import errno
 import json
 import os
-import time
+import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,10 @@ from memupdate.errors import DataError, MemupdateError
 
 Record = Mapping[str, Any]
 
-HEADER = {"format": 1}
-_HEAD = b'{"crc":"'
-_CHECKED_FROM = len(_HEAD) + 8 + len(b'",')  # the CRC is eight hex digits
+LINE_BEGINS = b'{"crc":"'
+_CHECKED_FROM = len(LINE_BEGINS) + 8 + len(b'",')  # the CRC is eight hex digits
 _RECORD = b'"record":'
-_LOCK_RETRY_S = 0.05
+_NUMBERS = re.compile(rb'"n":(\d+),"b":(\d+),"record":')
 
 
 class JournalError(MemupdateError):
@@ -51,86 +51,41 @@ class JournalError(MemupdateError):
         )
 
 
-def locked(path: Path, wait_s: float) -> int:
-    """Locks a file and returns the descriptor that holds the lock until it is closed or the process ends.
+class UncertainWriteError(JournalError):
+    """A write failed, and what reached the file could not be removed again. The record may be read at the next start.
 
-    Args:
-        path: the lock file; created if it is missing.
-        wait_s: seconds to wait for another process to release the lock.
-
-    Raises:
-        JournalError: another process still holds the lock.
-        OSError: the file cannot be opened or locked.
+    The next successful write removes it.
     """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock
-        except BlockingIOError as error:
-            if time.monotonic() + _LOCK_RETRY_S > deadline:
-                os.close(lock)
-                raise JournalError(str(path.parent), "another process holds this journal") from error
-            time.sleep(_LOCK_RETRY_S)
-        except OSError:
-            os.close(lock)
-            raise
+
+    def __str__(self) -> str:
+        return (
+            f"journal_dir: cannot write {self.path}: {self.problem}; this change is not in the bank, but it may come "
+            "back if the broker ends before its next successful write; allowed: a directory of this process alone, "
+            "writable, on a disk with room"
+        )
 
 
-def newest_generation(folder: Path) -> Path:
-    """Returns the file of the newest generation. Creates one if there is none. Removes leftovers of a compaction."""
-    for unfinished in folder.glob("*.new"):
-        unfinished.unlink()
-    generations = sorted(folder.glob("*.jsonl"))
-    if not generations:
-        first = folder / f"{1:08d}.jsonl"
-        write_generation(first, [])
-        return first
-    for old in generations[:-1]:  # a file gets its final name only when it is complete
-        old.unlink()
-    return generations[-1]
-
-
-def write_generation(path: Path, bodies: Iterable[bytes]) -> tuple[int, int]:
-    """Writes a file with a header and these records, completely or not at all.
-
-    Returns:
-        The number of lines, including the header, and the number of bytes.
-    """
-    unfinished = path.with_suffix(".new")
-    file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+@contextlib.contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Raises a ``JournalError`` about this file or folder if the operating system refuses something in the block."""
     try:
-        number, size = 0, 0
-        for body in (encoded(HEADER), *bodies):
-            line = encoded_line(number, number, body)
-            write_all(file, line)
-            number, size = number + 1, size + len(line)
-        os.fsync(file)
-    except OSError:
-        unfinished.unlink()  # frees its space on a full disk
-        raise
-    finally:
-        os.close(file)
-    unfinished.rename(path)
-    sync_folder(path.parent)
-    return number, size
+        yield
+    except OSError as error:
+        raise JournalError(str(path), error.strerror or str(error)) from error
 
 
 def write_all(file: int, data: bytes) -> None:
-    """Writes all of ``data``, in as many system calls as needed."""
+    """Writes all of ``data``, in as many system calls as needed.
+
+    Raises:
+        OSError: the system refused a part, or took nothing.
+    """
     rest = memoryview(data)
     while rest:
-        rest = rest[os.write(file, rest) :]
-
-
-def sync_folder(folder: Path) -> None:
-    """Syncs the folder's list of files to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        written = os.write(file, rest)
+        if not written:
+            raise OSError(errno.EIO, "the system wrote nothing")
+        rest = rest[written:]
 
 
 def encoded(record: Record) -> bytes:
@@ -141,17 +96,16 @@ def encoded(record: Record) -> bytes:
 def encoded_line(number: int, batch: int, body: bytes) -> bytes:
     """Returns a complete line with its CRC."""
     checked = b'"n":%d,"b":%d,%s%s}' % (number, batch, _RECORD, body)
-    return b'%s%08x",%s\n' % (_HEAD, zlib.crc32(checked), checked)
+    return b'%s%08x",%s\n' % (LINE_BEGINS, zlib.crc32(checked), checked)
 
 
-def _parsed(line: bytes) -> tuple[int, int, bytes] | None:
+def parsed_line(line: bytes) -> tuple[int, int, bytes] | None:
     """Returns the number, the batch and the record's body of a line; None if the line is incomplete or damaged."""
     checked = line[_CHECKED_FROM:-1]
-    if line[-1:] != b"\n" or line[:_CHECKED_FROM] != b'%s%08x",' % (_HEAD, zlib.crc32(checked)):
+    if line[-1:] != b"\n" or line[:_CHECKED_FROM] != b'%s%08x",' % (LINE_BEGINS, zlib.crc32(checked)):
         return None
-    numbers, _, body = checked.partition(_RECORD)
-    fields = json.loads(b"{%s}" % numbers[:-1])
-    return fields["n"], fields["b"], body[:-1]
+    fields = _NUMBERS.match(checked)
+    return None if fields is None else (int(fields[1]), int(fields[2]), checked[fields.end() : -1])
 
 
 def good_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
@@ -163,7 +117,7 @@ def good_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
     end = 0
     with path.open("rb") as file:
         for expected, line in enumerate(file):
-            parsed = _parsed(line)
+            parsed = parsed_line(line)
             if parsed is None or parsed[0] != expected:
                 _check_torn(path, expected, [line, *file])
                 return
@@ -174,6 +128,6 @@ def good_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _check_torn(path: Path, expected: int, rest: Sequence[bytes]) -> None:
-    later = any(parsed is not None and parsed[1] > expected for parsed in map(_parsed, rest))
+    later = any(parsed is not None and parsed[1] > expected for parsed in map(parsed_line, rest))
     if later or expected == 0:
         raise DataError(f"{path}:{expected + 1}: expected record {expected} of a journal with its CRC, found damage")

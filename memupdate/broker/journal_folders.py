@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from pathlib import Path
 
 from memupdate.broker.journal import erase
 from memupdate.errors import FieldError
 
 MAX_SHARDS = 1024
+_NAME = re.compile(r"shard-[0-9]+-of-[0-9]+")
 
 
 def journal_folders(journal_dir: object, shards: object) -> list[Path | None]:
@@ -46,15 +47,17 @@ def check_layout(folders: list[Path | None]) -> None:
 
 
 def erase_all(journal_dir: Path) -> None:
-    """Removes the journals of all shards, for any number of shards.
+    """Removes the journals of all shards, for any number of shards. A folder stays if it holds files of others.
 
     Raises:
+        DataError: as for ``erase``.
         JournalError: a journal cannot be removed, or a process holds it.
     """
     for folder in _written(journal_dir):
         erase(folder)
-        shutil.rmtree(folder)
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _written(journal_dir: Path) -> list[Path]:
-    return sorted(journal_dir.glob("shard-*-of-*"))
+    return sorted(path for path in journal_dir.glob("shard-*-of-*") if _NAME.fullmatch(path.name) and path.is_dir())

@@ -7,7 +7,7 @@ Code that takes a ``BankService`` works with both.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from memupdate.broker.conversations import NO_CONVERSATION
@@ -27,7 +27,8 @@ class BankService(ABC):
     when it is on disk.
 
     A call raises ``JournalError`` if its change cannot be written to disk; the bank then stays as it was. A call of a
-    Ray client raises ``BrokerDeadlineError`` if a shard does not answer in time.
+    Ray client raises ``BrokerDeadlineError`` if a shard does not answer in time, and ``ReshardedError`` if the broker
+    was restarted with another number of shards.
     """
 
     @abstractmethod
@@ -51,7 +52,8 @@ class BankService(ABC):
             key: the idempotency key. A repeated call with the same key also answers ``created``.
 
         Raises:
-            FieldError: there is no such conversation, or the namespace is open on another one.
+            FieldError: there is no such conversation, the namespace is open on another one, or its name is longer than
+                ``routing.MAX_NAMESPACE_CHARACTERS``.
             DataError: the conversation's file is broken.
         """
 
@@ -84,6 +86,24 @@ class BankService(ABC):
 
         Returns:
             One outcome for each operation, in order.
+        """
+
+    @abstractmethod
+    async def run_together(self, turns: Mapping[str, Sequence[Operation]]) -> dict[str, list[Outcome]]:
+        """Applies turns on several namespaces: all of them or none, also if the broker dies in between.
+
+        Other calls see the changes of all the turns or of none. If a bank refuses an operation, nothing is applied.
+        Only a delete of a memory that is not there does not stop the others; its outcome holds the refusal.
+
+        Args:
+            turns: the operations of each namespace. All namespaces must be open, and on the same shard.
+
+        Returns:
+            The outcomes of each namespace's operations, in order.
+
+        Raises:
+            RefusedError: a bank refused an operation. Nothing was applied.
+            FieldError: the namespaces are on several shards. Nothing was applied.
         """
 
     @abstractmethod

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from memupdate.broker.conversations import Conversations
-from memupdate.broker.history import operations_of, still_needed
+from memupdate.broker.history import kind_of, operations_of, parts, still_needed
 from memupdate.broker.journal import Record
 from memupdate.broker.registry import BankRegistry, OpenBank
 from memupdate.errors import DataError, MemupdateError
 from memupdate.memory import MemoryBank, Operation
+from memupdate.memory.operation import without_keys
 
 
 def recover(records: Iterable[Record], registry: BankRegistry, conversations: Conversations) -> None:
@@ -22,14 +23,15 @@ def recover(records: Iterable[Record], registry: BankRegistry, conversations: Co
         conversations: the conversations from which the banks started.
 
     Raises:
-        DataError: a conversation has changed since the journal was written, or an operation does not apply.
+        DataError: a conversation has changed since the journal was written, an operation does not apply, or there is no
+            such kind of record.
         FieldError: a conversation is missing.
     """
-    told = list(records)
+    told = list(parts(records))
     needed = [record for record, stays in zip(told, still_needed(told), strict=True) if stays]
     namespaces: dict[int, str] = {}
     for record in needed:
-        kind, number = next(iter(record.items()))
+        kind, number = kind_of(record)
         if kind == "open":
             namespaces[number] = record["namespace"]
             registry.add(record["namespace"], _opened(number, record, conversations))
@@ -43,16 +45,16 @@ def recover(records: Iterable[Record], registry: BankRegistry, conversations: Co
             )
         elif kind == "run":
             _replay(registry.at(namespaces[number]).bank, namespaces[number], operations_of(record))
-        else:
+        elif kind == "close":
             registry.close(namespaces[number])
-    registry.reserve(max((next(iter(record.values())) for record in told), default=-1) + 1)
+    registry.reserve(max((kind_of(record)[1] for record in told), default=-1) + 1)
 
 
 def _opened(number: int, record: Any, conversations: Conversations) -> OpenBank:
     sample_id, namespace = record["sample_id"], record["namespace"]
     bank = conversations.fork(sample_id)
     check_digest(namespace, sample_id, record["digest"], conversations.digest(sample_id))
-    _replay(bank, namespace, operations_of(record))
+    _replay(bank, namespace, without_keys(operations_of(record)))  # the operations are those of a parent
     return OpenBank(number, sample_id, bank, parent=record["from"], key=record["key"])
 
 

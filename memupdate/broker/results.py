@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NotRequired, TypedDict, cast
 
+from memupdate.errors import MemupdateError
 from memupdate.memory import JSON, Memory, Operation, SearchHit
 
 
@@ -66,6 +67,33 @@ class Outcome:
         """The memories in ``value``, for an operation that returns several memories."""
         assert isinstance(self.value, list), self
         return self.value
+
+
+class RefusedError(MemupdateError):
+    """A bank refused an operation. The operation changed nothing.
+
+    Attributes:
+        namespace: the bank's namespace.
+        kind: the operation's kind.
+        reason: the reason for the refusal, in words.
+    """
+
+    def __init__(self, namespace: str, kind: str, reason: str) -> None:
+        super().__init__(namespace, kind, reason)
+        self.namespace = namespace
+        self.kind = kind
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.kind} on bank {self.namespace!r}: {self.reason}"
+
+
+def check_none_refused(namespace: str, operations: Sequence[Operation], outcomes: Sequence[Outcome]) -> None:
+    """Raises RefusedError for the first refused operation, unless it deletes a memory that is not there."""
+    for operation, outcome in zip(operations, outcomes, strict=True):
+        gone = operation.kind == "delete" and outcome.refusal is Refusal.UNKNOWN_MEMORY
+        if outcome.error and not gone:
+            raise RefusedError(namespace, operation.kind, outcome.error)
 
 
 class Opened(TypedDict):

@@ -15,15 +15,26 @@ import numpy as np
 from memupdate.broker import history
 from memupdate.broker.conversations import NO_CONVERSATION, Conversations
 from memupdate.broker.embeddings import Embeddings
+from memupdate.broker.futures import awaitable
 from memupdate.broker.journal import Journal, JournalError, Record, check_written
 from memupdate.broker.protocol import BankService
 from memupdate.broker.recovery import check_digest, recover
 from memupdate.broker.registry import BankRegistry, OpenBank
-from memupdate.broker.results import Evaluation, Opened, Outcome, Recipe, Refusal, StateForReward, result_record
-from memupdate.broker.routing import checked_namespace
+from memupdate.broker.results import (
+    Evaluation,
+    Opened,
+    Outcome,
+    Recipe,
+    Refusal,
+    StateForReward,
+    check_none_refused,
+    result_record,
+)
+from memupdate.broker.routing import checked_namespace, checked_new_namespace
 from memupdate.broker.turns import Turn, Turns
 from memupdate.errors import MemupdateError, UnknownMemoryError
 from memupdate.memory import BankView, Embedder, MemoryBank, Operation, make_embedder
+from memupdate.memory.operation import without_keys
 
 logger = logging.getLogger(__name__)
 
@@ -110,15 +121,21 @@ class MemoryBroker(BankService):
         self._journal = None if journal_dir is None else Journal(Path(journal_dir))
         self._compact_at = self._compact_from = compact_at
         if self._journal is not None:
-            recover(self._journal.recover(), self._registry, self._conversations)
+            try:
+                recover(self._journal.recover(), self._registry, self._conversations)
+            except BaseException:
+                self._journal.release()
+                raise
 
     async def ping(self) -> dict[str, int]:
         return {"namespaces": len(self._registry), "embedded": self._embeddings.cached.computed}
 
     async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> Opened:
+        checked_new_namespace(namespace)
         return await self._to_the_end(lambda: self._open(namespace, sample_id, key), namespace)
 
     async def fork(self, namespace: str, parent: str, key: str = "") -> Opened:
+        checked_new_namespace(namespace)
         return await self._to_the_end(lambda: self._fork(namespace, parent, key), namespace, parent)
 
     async def run(self, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:
@@ -134,6 +151,9 @@ class MemoryBroker(BankService):
                 await asyncio.shield(written)
             check_written(turn.on_disk)
         return turn.outcomes
+
+    async def run_together(self, turns: Mapping[str, Sequence[Operation]]) -> dict[str, list[Outcome]]:
+        return await self._to_the_end(lambda: self._run_together(turns), *turns)
 
     def begin(self, namespace: str, operations: Sequence[Operation]) -> Turn | None:
         """Applies a turn immediately if it need not wait for an earlier call or for an embedding model.
@@ -223,6 +243,7 @@ class MemoryBroker(BankService):
             DataError: the conversation differs on this shard, or the replayed bank differs from the parent.
             FieldError: the namespace is open already and not a fork of this parent.
         """
+        checked_new_namespace(namespace)
         return await self._to_the_end(lambda: self._adopt(namespace, parent, recipe, key), namespace)
 
     async def stop(self) -> None:
@@ -252,7 +273,8 @@ class MemoryBroker(BankService):
     async def _adopt(self, namespace: str, parent: str, recipe: Recipe, key: str) -> Opened:
         if self._registry.get(namespace) is not None:
             return self._registry.fork(namespace, parent, key)
-        sample_id, initial, operations = recipe["sample_id"], recipe["initial"], recipe["operations"]
+        sample_id, initial = recipe["sample_id"], recipe["initial"]
+        operations = without_keys(recipe["operations"])
         await self._load(sample_id)
         opened = self._registry.started(sample_id, key, parent)
         check_digest(namespace, sample_id, initial, self._conversations.digest(sample_id))
@@ -265,9 +287,7 @@ class MemoryBroker(BankService):
         opened = await self._current(namespace)
         bank, before = opened.bank, opened.bank.edits
         try:
-            if len(operations) > 1:
-                await self._vectors(bank, operations)  # one batch for the turn, as far as texts are known
-            outcomes = [outcome_of(bank, one, await self._vectors(bank, [one])) for one in operations]
+            outcomes = await self._outcomes(bank, operations)
             if self._journal is not None and bank.edits > before:
                 await self._record(history.ran(opened.number, bank.edits_since(before)))
         except BaseException:
@@ -276,17 +296,44 @@ class MemoryBroker(BankService):
             raise
         return outcomes
 
+    async def _run_together(self, turns: Mapping[str, Sequence[Operation]]) -> dict[str, list[Outcome]]:
+        banks = {namespace: await self._current(namespace) for namespace in turns}
+        before = {namespace: opened.bank.edits for namespace, opened in banks.items()}
+        try:
+            outcomes = {}
+            for namespace, operations in turns.items():
+                outcomes[namespace] = await self._outcomes(banks[namespace].bank, operations)
+                check_none_refused(namespace, operations, outcomes[namespace])
+            changed = [
+                history.ran(opened.number, opened.bank.edits_since(before[namespace]))
+                for namespace, opened in banks.items()
+                if opened.bank.edits > before[namespace]
+            ]
+            if changed:
+                await self._record(history.together(changed))
+        except BaseException:
+            for namespace, opened in banks.items():
+                if opened.bank.edits > before[namespace]:
+                    opened.undo_to = before[namespace]
+            raise
+        return outcomes
+
+    async def _outcomes(self, bank: MemoryBank, operations: Sequence[Operation]) -> list[Outcome]:
+        if len(operations) > 1:
+            await self._vectors(bank, operations)  # one batch for the turn, as far as texts are known
+        return [outcome_of(bank, one, await self._vectors(bank, [one])) for one in operations]
+
     async def _close(self, namespace: str) -> None:
         await self._record(history.closed(self._registry.at(namespace).number))
         self._registry.close(namespace)
         if self._journal is not None and self._journal.size >= self._compact_from:
             self._compact_from = 2 * self._journal.size  # no second one meanwhile, no immediate retry
-            self._in_background(self._compact(self._journal))
+            self._in_background(self._compact(self._journal)).add_done_callback(_log_failure)
 
     async def _compact(self, journal: Journal) -> None:
         try:
-            await journal.compact(history.still_needed)
-        except JournalError:
+            await journal.compact(history.needed_whole)
+        except MemupdateError:
             logger.exception("the journal goes on as it is, without compaction")
         else:
             self._compact_from = max(self._compact_at, 2 * journal.size)
@@ -331,7 +378,7 @@ class MemoryBroker(BankService):
     def _awaitable(self, on_disk: Future[None]) -> asyncio.Future[None]:
         """Returns an asyncio future for a batch. All turns of the batch share it, so the loop is woken only once."""
         if self._awaited is None or self._awaited[0] is not on_disk:
-            self._awaited = (on_disk, asyncio.wrap_future(on_disk))
+            self._awaited = (on_disk, awaitable(on_disk))
         return self._awaited[1]
 
     async def _to_the_end(self, call: Callable[[], Coroutine[Any, Any, Answer]], *namespaces: str) -> Answer:
@@ -348,10 +395,25 @@ class MemoryBroker(BankService):
             finally:
                 self._turns.release(*names)
 
-        return await (turn() if self._journal is None else asyncio.shield(self._in_background(turn())))
+        if self._journal is None:
+            return await turn()
+        task = self._in_background(turn())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)  # nobody waits for it any more
+            raise
 
     def _in_background(self, call: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
         task = asyncio.get_running_loop().create_task(call)
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         return task
+
+
+def _log_failure(done: asyncio.Task[Any]) -> None:
+    """Logs the exception of a call for whose end nobody waits."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        cause = None if isinstance(error, MemupdateError) else error
+        logger.warning("a call failed after its caller had gone: %s", error, exc_info=cause)

@@ -37,6 +37,11 @@ class Keys:
 new_key = Keys().new
 
 
+def with_keys(operations: Sequence[Operation]) -> list[Operation]:
+    """Returns the operations. One without an idempotency key gets a key, so that it can be sent again."""
+    return [one if one.key else Operation.checked_before(one.kind, one.arguments, new_key()) for one in operations]
+
+
 def encode_turn(namespace: str, operations: Sequence[Operation]) -> bytes:
     """Encodes a turn as bytes for ``decode_turn``.
 

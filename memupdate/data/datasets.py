@@ -6,10 +6,10 @@ an entry point of the group ``memupdate.datasets`` in another package.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 
-from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, SAMPLE_ID, Conversation
+from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, SAMPLE_ID, Conversation, Evidence
 from memupdate.errors import DataError
 from memupdate.tables import Table
 
@@ -47,8 +47,9 @@ def load_dataset(name: str, path: Path) -> list[Conversation]:
         if not SAMPLE_ID.fullmatch(conversation.sample_id) or conversation.sample_id in seen:
             raise DataError(f"{where}: expected a sample_id of its own of letters, digits, '.', '_' and '-'")
         seen.add(conversation.sample_id)
-        _check_facts(where, conversation)
-        _check_questions(where, conversation)
+        turns = {turn.dialog_id for session in conversation.sessions for turn in session.turns}
+        _check_facts(where, conversation, turns)
+        _check_questions(where, conversation, turns)
     return conversations
 
 
@@ -63,14 +64,21 @@ def _conversations(where: str, loaded: object) -> list[Conversation]:
     return conversations
 
 
-def _check_facts(where: str, conversation: Conversation) -> None:
+def _check_evidence(place: str, evidence: Evidence, turns: Set[str]) -> None:
+    for cited in evidence.ids:
+        if cited not in turns:
+            raise DataError(f"{place}: expected evidence that is ids of turns of the conversation, got {cited!r}")
+
+
+def _check_facts(where: str, conversation: Conversation, turns: Set[str]) -> None:
     dates = {session.number: session.date for session in conversation.sessions}
     for number, fact in enumerate(conversation.facts, 1):
         if not dates.get(fact.session):
             raise DataError(f"{where}: fact {number}: expected a session that has a date, got session {fact.session}")
+        _check_evidence(f"{where}: fact {number}", fact.evidence, turns)
 
 
-def _check_questions(where: str, conversation: Conversation) -> None:
+def _check_questions(where: str, conversation: Conversation, turns: Set[str]) -> None:
     for index, question in enumerate(conversation.questions):
         place = f"{where}: question {index}"
         if question.index != index:
@@ -79,3 +87,4 @@ def _check_questions(where: str, conversation: Conversation) -> None:
             raise DataError(f"{place}: expected a category from 1 to 5, got {question.category}")
         if question.answer is None and question.category != ADVERSARIAL:
             raise DataError(f"{place}: expected an answer; only adversarial questions ({ADVERSARIAL}) may have none")
+        _check_evidence(place, question.evidence, turns)

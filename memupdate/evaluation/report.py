@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from memupdate.errors import DataError
-from memupdate.evaluation.intervals import Interval, cluster_bootstrap
+from memupdate.evaluation.comparison import Comparison, Count, Row, compare_pairs, pair_ends
+from memupdate.evaluation.intervals import Interval
 from memupdate.files import write_atomically
-
-Row = Mapping[str, Any]  # one line of a trace
 
 REWARD_PARTS = (
     "reward",
@@ -29,38 +26,6 @@ CATEGORY_NAMES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-ho
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A metric before training, after training, and the paired difference, each with a 95 % interval."""
-
-    before: Interval
-    after: Interval
-    difference: Interval
-
-
-@dataclass(frozen=True)
-class Count:
-    """The number of rollouts before and after training."""
-
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """The rollouts of two validations, paired by key (question and rollout).
-
-    Attributes:
-        pairs: the rollouts that were scored both before and after, as (before, after).
-        failed: the number of rollouts whose scoring failed.
-        unpaired: the number of scored rollouts whose counterpart failed or left no trace.
-    """
-
-    pairs: list[tuple[Row, Row]]
-    failed: Count
-    unpaired: Count
-
-
-@dataclass(frozen=True)
 class Report:
     """The held-out comparison of a run.
 
@@ -69,7 +34,7 @@ class Report:
         n: the number of pairs of rollouts in the means.
         failed: the number of rollouts left out because their scoring failed.
         unpaired: the number of rollouts left out because their counterpart was not scored.
-        conversations: the held-out conversations, which are the clusters of the intervals.
+        conversations: the held-out conversations with a pair. They are the clusters of the intervals.
         figures: the metrics by name: reward parts first, then memory counts, turns, calls and errors per tool.
         categories: for each LoCoMo category, the number of pairs and the reward.
     """
@@ -95,81 +60,25 @@ class Report:
         }
 
 
-def read_validation(run_dir: Path) -> dict[int, list[dict[str, Any]]]:
-    """Reads the validation trajectories of a run by the policy's training step.
-
-    Raises:
-        DataError: the run has fewer than two validations.
-    """
-    files = sorted((run_dir / "trace").glob("validation-*.jsonl"))
-    if len(files) < 2:
-        raise DataError(
-            f"{run_dir}: {len(files)} validation traces; a comparison needs one before and one after training"
-        )
-    return {
-        int(file.stem.rsplit("-", 1)[1]): [json.loads(line) for line in file.read_text().splitlines()] for file in files
-    }
-
-
-def pair(before: Sequence[Row], after: Sequence[Row]) -> Pairing:
-    """Pairs the rollouts of two validations by key.
-
-    A rollout whose scoring failed (``reward_error``) is not paired, because its reward parts are placeholders. A
-    rollout that failed completely leaves no trace, so its counterpart stays unpaired.
-    """
-    olds, news = ({row["key"]: row for row in rows if not _failed(row)} for rows in (before, after))
-    both = [key for key in olds if key in news]
-    return Pairing(
-        pairs=[(olds[key], news[key]) for key in both],
-        failed=Count(sum(map(_failed, before)), sum(map(_failed, after))),
-        unpaired=Count(len(olds) - len(both), len(news) - len(both)),
-    )
-
-
-def _failed(row: Row) -> bool:
-    return bool(row["reward"].get("reward_error"))
-
-
-def compare_pairs(pairs: Sequence[tuple[Row, Row]], field: str) -> Comparison:
-    """Compares one field of the reward over pairs of rollouts.
-
-    Args:
-        pairs: at least one pair of trace rows, as (before, after).
-        field: the name of a numeric field of ``reward``.
-    """
-    clusters = [old["sample_id"] for old, _ in pairs]
-    olds = [float(old["reward"][field]) for old, _ in pairs]
-    news = [float(new["reward"][field]) for _, new in pairs]
-    return Comparison(
-        before=cluster_bootstrap(olds, clusters),
-        after=cluster_bootstrap(news, clusters),
-        difference=cluster_bootstrap([new - old for old, new in zip(olds, news, strict=True)], clusters),
-    )
-
-
 def compare(run_dir: Path) -> Report:
     """Compares the first and the last validation of a run.
 
     Raises:
         DataError: the run has fewer than two validations, or no rollout was scored in both.
     """
-    traces = read_validation(run_dir)
-    first, last = min(traces), max(traces)
-    paired = pair(traces[first], traces[last])
+    steps, paired = pair_ends(run_dir)
     pairs = paired.pairs
-    if not pairs:
-        raise DataError(f"{run_dir}: no held-out rollout was scored both at step {first} and at step {last}")
     by_category: dict[int, list[tuple[Row, Row]]] = defaultdict(list)
     for old, new in pairs:
         by_category[int(old["reward"]["category"])].append((old, new))
     return Report(
-        steps=(first, last),
+        steps=steps,
         n=len(pairs),
         failed=paired.failed,
         unpaired=paired.unpaired,
         conversations=tuple(sorted({old["sample_id"] for old, _ in pairs})),
-        figures={name: compare_pairs(pairs, name) for name in _figures(pairs[0][0])},
-        categories={key: (len(own), compare_pairs(own, "reward")) for key, own in sorted(by_category.items())},
+        figures={name: compare_pairs([pairs], name) for name in _figures(pairs[0][0])},
+        categories={key: (len(own), compare_pairs([own], "reward")) for key, own in sorted(by_category.items())},
     )
 
 
@@ -180,7 +89,14 @@ def _figures(row: Row) -> tuple[str, ...]:
 
 
 def _interval(interval: Interval) -> str:
-    return f"{interval.mean:8.4f} [{interval.low:8.4f}, {interval.high:8.4f}]"
+    bounds = "no interval" if interval.low is None else f"[{interval.low:8.4f}, {interval.high:8.4f}]"
+    return f"{interval.mean:8.4f} {bounds:>20}"
+
+
+def _methods(report: Report) -> str:
+    """Returns the methods of all intervals in the report, each once."""
+    comparisons = [*report.figures.values(), *(comparison for _, comparison in report.categories.values())]
+    return "; ".join(sorted({figure.difference.method for figure in comparisons}))
 
 
 def _left_out(report: Report) -> list[str]:
@@ -192,26 +108,32 @@ def _left_out(report: Report) -> list[str]:
 
 def render(report: Report) -> str:
     """Returns the report as a table for a terminal."""
-    width = max(len(name) for name in report.figures) + 2
-    head = f"{'held-out':<{width}}{'before':>30}{'after':>30}{'difference':>30}"
-    lines = [
-        f"{report.n} rollouts, {len(report.conversations)} conversations ({', '.join(report.conversations)}); "
-        f"policy of step {report.steps[0]} and of step {report.steps[1]}; mean [95 % interval]",
-        *_left_out(report),
-        "",
-        head,
-        "-" * len(head),
-    ]
+    by_category = {
+        f"{category} {CATEGORY_NAMES.get(category, '')} (n={n})": figure
+        for category, (n, figure) in report.categories.items()
+    }
+    width = max(map(len, [*report.figures, *by_category])) + 2
+    head = f"{'held-out':<{width}}{'conversations':>13}{'before':>30}{'after':>30}{'difference':>30}"
 
     def row(name: str, figure: Comparison) -> str:
         columns = (figure.before, figure.after, figure.difference)
-        return f"{name:<{width}}" + "".join(f"{_interval(column):>30}" for column in columns)
+        return f"{name:<{width}}{figure.difference.clusters:>13}" + "".join(f"{_interval(one):>30}" for one in columns)
 
-    lines += [row(name, figure) for name, figure in report.figures.items()]
-    lines += ["", f"{'reward by category':<{width}}"]
-    for category, (n, figure) in report.categories.items():
-        lines.append(row(f"{category} {CATEGORY_NAMES.get(category, '')} (n={n})", figure))
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            f"{report.n} rollouts, {len(report.conversations)} conversations ({', '.join(report.conversations)}); "
+            f"policy of step {report.steps[0]} and of step {report.steps[1]}",
+            f"mean over conversations [95 % interval], one training run; {_methods(report)}",
+            *_left_out(report),
+            "",
+            head,
+            "-" * len(head),
+            *(row(name, figure) for name, figure in report.figures.items()),
+            "",
+            "reward by category",
+            *(row(name, figure) for name, figure in by_category.items()),
+        ]
+    )
 
 
 def write(report: Report, run_dir: Path) -> None:

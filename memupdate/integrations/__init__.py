@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from memupdate.integrations.banks import RefusedError, open_bank
+    from memupdate.broker import RefusedError
+    from memupdate.integrations.banks import open_bank
     from memupdate.integrations.langgraph_store import MemoryBankStore
     from memupdate.integrations.langgraph_tools import memory_tools
     from memupdate.integrations.mcp_server import memory_server
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["MemoryBankStore", "RefusedError", "memory_server", "memory_tools", "open_bank"]
 
 _HOMES = {
-    "MemoryBankStore": "langgraph_store",
-    "RefusedError": "banks",
-    "open_bank": "banks",
-    "memory_server": "mcp_server",
-    "memory_tools": "langgraph_tools",
+    "MemoryBankStore": "memupdate.integrations.langgraph_store",
+    "RefusedError": "memupdate.broker",
+    "open_bank": "memupdate.integrations.banks",
+    "memory_server": "memupdate.integrations.mcp_server",
+    "memory_tools": "memupdate.integrations.langgraph_tools",
 }
 
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
-        return getattr(import_module(f"memupdate.integrations.{_HOMES[name]}"), name)
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

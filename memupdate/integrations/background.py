@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from memupdate.broker.futures import awaitable
+
 Answer = TypeVar("Answer")
 
 _lock = threading.Lock()
@@ -41,4 +43,4 @@ async def relay(work: Coroutine[Any, Any, Answer]) -> Answer:
 
     If the caller is cancelled, it stops waiting at once. The work still finishes, so that no write is left incomplete.
     """
-    return await asyncio.shield(asyncio.wrap_future(submit(work)))
+    return await asyncio.shield(awaitable(submit(work)))

@@ -4,30 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memupdate.broker import BankService
+from memupdate.broker import BankService, RefusedError
 from memupdate.broker.results import Opened, Outcome
-from memupdate.errors import MemupdateError
 from memupdate.integrations.background import wait_for
 from memupdate.memory import Operation
-
-
-class RefusedError(MemupdateError):
-    """A bank refused an operation. The operation changed nothing.
-
-    Attributes:
-        namespace: the bank's namespace.
-        kind: the operation's kind.
-        reason: the reason for the refusal, in words.
-    """
-
-    def __init__(self, namespace: str, kind: str, reason: str) -> None:
-        super().__init__(namespace, kind, reason)
-        self.namespace = namespace
-        self.kind = kind
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.kind} on bank {self.namespace!r}: {self.reason}"
 
 
 async def run_all(banks: BankService, namespace: str, operations: Sequence[Operation]) -> list[Outcome]:

@@ -24,24 +24,26 @@ from langgraph.store.base import (
 )
 
 from memupdate.broker import BankService
+from memupdate.broker.routing import checked_new_namespace
 from memupdate.errors import FieldError
 from memupdate.integrations.background import relay, submit, wait_for
-from memupdate.integrations.store_bank import StoreBank
+from memupdate.integrations.store_bank import StoreBank, Written
 from memupdate.integrations.store_filters import checked_filter, passes
-from memupdate.integrations.store_items import Draft, StoredItem, draft
-from memupdate.integrations.store_namespaces import Namespace, fulfils, namespace_of, starts_with
+from memupdate.integrations.store_items import StoredItem, draft
+from memupdate.integrations.store_namespaces import Namespace, fulfils, namespace_of, side_bank_of, starts_with
+from memupdate.integrations.store_writing import write_together
 
 logger = logging.getLogger(__name__)
-
-Written = Draft | tuple[Namespace, str]  # an item to put, or the namespace and key of an item to delete
 
 
 class MemoryBankStore(BaseStore):
     """LangGraph's store on a broker's banks, with one bank per namespace (``store_namespaces.bank_of``).
 
     The results of a batch are in the order of its operations. As in LangGraph's stores, the reads of a batch see the
-    state before its writes, and the last of several writes to one key wins. A batch with an invalid value writes
-    nothing. A write opens the bank of its namespace, a read opens no bank, and a namespace without items is not listed.
+    state before its writes, and the last of several writes to one key wins. The writes of a batch take effect together
+    or not at all, also over several namespaces and if the broker dies in between. A broker with several shards can do
+    this within one shard: it refuses a batch that writes to namespaces on several. A write opens the bank of its
+    namespace, a read opens no bank, and a namespace without items is not listed.
 
     A natural-language query is an exact search with the bank's embedder. It matches an item by the ``content`` of its
     value, or by the whole value as JSON if the value has no such text. With ``fields``, it matches an item by each of
@@ -143,11 +145,11 @@ class MemoryBankStore(BaseStore):
         by_namespace: dict[Namespace, list[Written]] = {}
         for (namespace, _), written in writes.items():
             by_namespace.setdefault(namespace, []).append(written)
-        for namespace, written_there in by_namespace.items():
-            await self._bank(namespace).write(written_there)
+        await write_together(self._banks, {self._bank(namespace): there for namespace, there in by_namespace.items()})
         return answers
 
     def _checked_write(self, op: PutOp) -> Written:
+        checked_new_namespace(side_bank_of(op.namespace))  # the longest name of a bank that the put may open
         if op.value is None:
             return op.namespace, op.key
         index: Literal[False] | list[str] | None = op.index

@@ -5,21 +5,40 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from memupdate.broker import BankService, Refusal, UnknownNamespaceError
-from memupdate.broker.results import MemoryRecord
-from memupdate.integrations.banks import RefusedError, run_all
+from memupdate.broker import BankService, Refusal, RefusedError, UnknownNamespaceError
+from memupdate.broker.results import MemoryRecord, check_none_refused
+from memupdate.integrations.banks import run_all
 from memupdate.integrations.store_items import Draft, StoredItem, stored_item
 from memupdate.integrations.store_namespaces import Namespace, bank_of, side_bank_of
 from memupdate.memory import JSON, Operation
 
+Written = Draft | tuple[Namespace, str]  # an item to put, or the namespace and key of an item to delete
 Scored = tuple[float, StoredItem]
 Kept = Callable[[Sequence[StoredItem]], Awaitable[list[StoredItem]]]
 
 # The kinds of rows in the side bank. They have different memory types, so that a search can select one kind.
 _INDEXED_TEXT = "semantic"
 _EXPIRY = "procedural"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The writes of one namespace that are still to be applied.
+
+    Attributes:
+        bank: the name of the bank with the items.
+        edits: the operations on this bank.
+        replaced: the items that the edits replace or delete.
+        rows: the operations that were applied to the side bank.
+    """
+
+    bank: str
+    edits: list[Operation]
+    replaced: list[StoredItem]
+    rows: list[Operation]
 
 
 class StoreBank:
@@ -32,29 +51,34 @@ class StoreBank:
     Args:
         banks: the broker.
         namespace: the namespace in LangGraph's form.
+
+    Attributes:
+        namespace: the namespace in LangGraph's form.
+        bank: the name of the bank with the items.
+        writing: a lock, held during a write.
     """
 
     def __init__(self, banks: BankService, namespace: Namespace) -> None:
         self.namespace = namespace
-        self._banks = banks
-        self._bank = bank_of(namespace)
+        self.banks = banks
+        self.bank = bank_of(namespace)
         self._side = side_bank_of(namespace)
-        self._writing = asyncio.Lock()
+        self.writing = asyncio.Lock()
 
     async def count(self) -> int:
         """Returns the number of items."""
         try:
-            return (await self._banks.stats(self._bank))["count"]
+            return (await self.banks.stats(self.bank))["count"]
         except UnknownNamespaceError:
             return 0
 
     async def items(self) -> list[StoredItem]:
         """Returns all items in the order of insertion."""
-        return [stored_item(self.namespace, record) for record in await self._memories(self._bank)]
+        return [stored_item(self.namespace, record) for record in await self._memories(self.bank)]
 
     async def get(self, keys: Sequence[str]) -> list[StoredItem | None]:
         """Returns the item of each key, or None for a key without an item."""
-        records = await self._records(self._bank, keys)
+        records = await self._records(self.bank, keys)
         return [None if record is None else stored_item(self.namespace, record) for record in records]
 
     async def best(self, query: str, need: int, kept: Kept) -> list[Scored]:
@@ -65,36 +89,44 @@ class StoreBank:
             need: the smallest number of items to return, if so many match.
             kept: a filter: takes items and returns those to keep.
         """
-        own = await self._best(self._bank, query, need, kept, self._by_content)
+        own = await self._best(self.bank, query, need, kept, self._by_content)
         by_texts = await self._best(self._side, query, need, kept, self._by_texts)
         return sorted((own | by_texts).values(), key=lambda scored: -scored[0])
 
-    async def write(self, writes: Sequence[Draft | tuple[Namespace, str]]) -> None:
-        """Puts and deletes items. Opens the banks if needed.
+    async def prepare(self, writes: Sequence[Written]) -> Prepared:
+        """Writes the texts of the items to put into the side bank, where they have no effect before the items exist.
 
         Args:
             writes: drafts of items to put, and (namespace, key) of items to delete. All are of this namespace, and each
                 key occurs once.
 
+        Returns:
+            What remains to be done.
+
         Raises:
-            RefusedError: a bank refused an operation.
+            RefusedError: the side bank refused a text.
         """
-        async with self._writing:
-            keys = [written.key if isinstance(written, Draft) else written[1] for written in writes]
-            before = await self.get(keys)
-            now = datetime.now(UTC)
-            puts, rows = [], []
-            for written, old in zip(writes, before, strict=True):
-                if isinstance(written, Draft):
-                    put, indexed = written.operations(now, old)
-                    puts.append(put)
-                    rows += indexed
-                elif old is not None:
-                    puts.append(Operation("delete", {"memory_id": old.key, "reason": "deleted from the store"}))
-            # The texts are written first, so that an item can be found by its texts as soon as it exists.
-            await self._run(self._side, rows)
-            await self._run(self._bank, puts)
-            await self._drop_rows([old for old in before if old is not None])
+        before = await self.get([written.key if isinstance(written, Draft) else written[1] for written in writes])
+        now = datetime.now(UTC)
+        edits, rows = [], []
+        for written, old in zip(writes, before, strict=True):
+            if isinstance(written, Draft):
+                put, indexed = written.operations(now, old)
+                edits.append(put)
+                rows += indexed
+            elif old is not None:
+                edits.append(Operation("delete", {"memory_id": old.key, "reason": "deleted from the store"}))
+        await self._run(self._side, rows)
+        return Prepared(self.bank, edits, [old for old in before if old is not None], rows)
+
+    async def finish(self, prepared: Prepared) -> None:
+        """Removes the rows of the items that were replaced or deleted."""
+        await self._drop_rows(prepared.replaced)
+
+    async def abandon(self, prepared: Prepared) -> None:
+        """Removes the texts of the items that were not written after all."""
+        rows = [row.arguments["memory_id"] for row in prepared.rows]
+        await self._run(self._side, [Operation("delete", {"memory_id": row}) for row in rows])
 
     async def refresh(self, items: Sequence[StoredItem]) -> None:
         """Restarts the time to live of these items. Items without a time to live stay unchanged."""
@@ -128,10 +160,10 @@ class StoreBank:
 
     async def sweep(self) -> int:
         """Deletes the expired items and returns their number."""
-        async with self._writing:
+        async with self.writing:
             gone = await self.expired(await self.items())
             deletes = [Operation("delete", {"memory_id": item.key, "reason": "expired"}) for item in gone]
-            await self._run(self._bank, deletes)
+            await self._run(self.bank, deletes)
             await self._drop_rows(gone)
         return len(gone)
 
@@ -149,7 +181,7 @@ class StoreBank:
         top_k = need
         while True:
             try:
-                (found,) = await run_all(self._banks, bank, [Operation("search", {**arguments, "top_k": top_k})])
+                (found,) = await run_all(self.banks, bank, [Operation("search", {**arguments, "top_k": top_k})])
             except UnknownNamespaceError:
                 return {}
             scored = await scored_by(found.memories)
@@ -174,7 +206,7 @@ class StoreBank:
 
     async def _memories(self, bank: str) -> list[MemoryRecord]:
         try:
-            return await self._banks.list_memories(bank)
+            return await self.banks.list_memories(bank)
         except UnknownNamespaceError:
             return []
 
@@ -182,7 +214,7 @@ class StoreBank:
         if not ids:
             return []
         try:
-            outcomes = await self._banks.run(bank, [Operation("get", {"memory_id": one}) for one in ids])
+            outcomes = await self.banks.run(bank, [Operation("get", {"memory_id": one}) for one in ids])
         except UnknownNamespaceError:
             return [None] * len(ids)
         for outcome in outcomes:
@@ -194,16 +226,13 @@ class StoreBank:
         if not operations:
             return
         try:
-            outcomes = await self._banks.run(bank, operations)
+            outcomes = await self.banks.run(bank, operations)
         except UnknownNamespaceError:
             if all(operation.kind == "delete" for operation in operations):
                 return
-            await self._banks.open(bank)
-            outcomes = await self._banks.run(bank, operations)
-        for operation, outcome in zip(operations, outcomes, strict=True):
-            gone = operation.kind == "delete" and outcome.refusal is Refusal.UNKNOWN_MEMORY
-            if outcome.error and not gone:
-                raise RefusedError(bank, operation.kind, outcome.error)
+            await self.banks.open(bank)
+            outcomes = await self.banks.run(bank, operations)
+        check_none_refused(bank, operations, outcomes)
 
     async def _drop_rows(self, items: Sequence[StoredItem]) -> None:
         rows = [row for item in items for row in item.row_ids]

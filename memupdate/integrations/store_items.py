@@ -22,8 +22,10 @@ from memupdate.errors import FieldError
 from memupdate.integrations.store_filters import is_number
 from memupdate.integrations.store_namespaces import Namespace
 from memupdate.memory import MAX_CONTENT_CHARACTERS, MEMORY_TYPES, Memory, Operation
+from memupdate.memory.record import MAX_NESTING, check_nesting
 
 _MARK = "langgraph"
+_MAX_NESTING = MAX_NESTING - 2  # the value is in the mark, which is in the metadata
 # The times of a memory that was not put by a store. An item must have times.
 _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
@@ -157,6 +159,7 @@ def draft(
         raise FieldError("value", value, "a mapping with string keys")
     if ttl_minutes is not None and not (is_number(ttl_minutes) and 0 < ttl_minutes < math.inf):
         raise FieldError("ttl", ttl_minutes, "a number of minutes above 0, or None")
+    check_nesting("value", value, _MAX_NESTING)
     try:
         whole = json.dumps(dict(value), sort_keys=True, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -215,7 +218,8 @@ def _value_of_memory(record: Mapping[str, Any]) -> dict[str, Any]:
 def _value_of_json(content: str) -> dict[str, Any]:
     try:
         value = json.loads(content)
-    except json.JSONDecodeError:  # a tool has changed the content
+        check_nesting("value", value, _MAX_NESTING)
+    except (json.JSONDecodeError, RecursionError, FieldError):  # a tool has changed the content
         value = None
     return value if isinstance(value, dict) else {"content": content}
 

@@ -41,7 +41,7 @@ def namespace_of(bank: str) -> Namespace | None:
     if bank.startswith("["):
         try:
             labels = json.loads(bank)
-        except json.JSONDecodeError:  # a bank that was not opened by a store
+        except (json.JSONDecodeError, RecursionError):  # a bank that was not opened by a store
             return None
         if not all(isinstance(label, str) for label in labels):
             return None

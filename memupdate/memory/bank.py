@@ -12,7 +12,7 @@ from memupdate.memory.base import Base, number_of
 from memupdate.memory.changes import Change, plan
 from memupdate.memory.delta import Delta
 from memupdate.memory.embedder import Embedder
-from memupdate.memory.operation import Operation
+from memupdate.memory.operation import Operation, without_keys
 from memupdate.memory.record import JSON, Memory, checked_text
 from memupdate.memory.search import SearchHit
 from memupdate.memory.view import BankView
@@ -28,12 +28,13 @@ class MemoryBank(BankView):
     applied whole or not at all, and it is added to the journal.
     """
 
-    __slots__ = ("_owns_delta",)
+    __slots__ = ("_inherits", "_owns_delta")
 
     def __init__(self, base: Base, delta: Delta) -> None:
         """Makes a bank of its parts. Use ``from_memories``, ``from_view`` or ``fork`` instead."""
         super().__init__(base, delta)
         self._owns_delta = False
+        self._inherits = False  # whether the delta still has the keys of the bank that this one was forked from
 
     @classmethod
     def from_memories(
@@ -54,10 +55,15 @@ class MemoryBank(BankView):
 
     @classmethod
     def from_view(cls, view: BankView) -> MemoryBank:
-        """Makes a new bank that starts with the state of a view. This takes microseconds, whatever the view's size."""
+        """Makes a new bank that starts with the state of a view. This takes microseconds, whatever the view's size.
+
+        The new bank has applied no idempotency key yet: the keys of the view belong to the view's bank.
+        """
         if isinstance(view, MemoryBank):
             view._owns_delta = False
-        return cls(view._base, view._delta)
+        bank = cls(view._base, view._delta)
+        bank._inherits = True
+        return bank
 
     @classmethod
     def replay(cls, base: BankView, operations: Iterable[Operation]) -> MemoryBank:
@@ -76,7 +82,7 @@ class MemoryBank(BankView):
         return bank
 
     def fork(self) -> MemoryBank:
-        """Makes a new bank that starts with this state. Neither bank sees the other's later edits."""
+        """Makes a new bank that starts with this state. Neither bank sees the other's later edits or keys."""
         return MemoryBank.from_view(self)
 
     def snapshot(self) -> BankView:
@@ -99,9 +105,18 @@ class MemoryBank(BankView):
             return self._unembedded()
         return []
 
+    @property
+    def journal(self) -> list[Operation]:
+        """The mutations that were applied since the base, in order.
+
+        A fork's journal starts with its parent's. The parent's operations have no keys there, because a key belongs to
+        one bank.
+        """
+        return without_keys(self._delta.journal) if self._inherits else super().journal
+
     def has_applied(self, key: str) -> bool:
-        """Returns whether an operation with this idempotency key was applied."""
-        return key in self._delta.results
+        """Returns whether this bank has applied an operation with this idempotency key."""
+        return not self._inherits and key in self._delta.results
 
     def apply(self, operation: Operation, vectors: Mapping[str, np.ndarray] | None = None) -> Result:
         """Applies an operation whole, or raises an error and changes nothing.
@@ -122,7 +137,7 @@ class MemoryBank(BankView):
         """
         if not operation.is_mutation:
             return self._read(operation, vectors or {})
-        if operation.key in self._delta.results:
+        if self.has_applied(operation.key):
             first, result = self._delta.results[operation.key]
             if first != operation:
                 raise FieldError("key", operation.key, f"a new key; this one belongs to another {first.kind}")
@@ -302,6 +317,9 @@ class MemoryBank(BankView):
         if not self._owns_delta:
             self._delta = self._delta.copy()
             self._owns_delta = True
+        if self._inherits:
+            self._delta.forget_keys()
+            self._inherits = False
         delta, base = self._delta, self._base
         for memory_id in change.removed:
             slot = self._known(memory_id)

@@ -9,7 +9,7 @@ import numpy as np
 
 from memupdate.memory.base import TYPE_CODES, Base
 from memupdate.memory.lexical import LexicalIndex
-from memupdate.memory.operation import Operation
+from memupdate.memory.operation import Operation, without_keys
 from memupdate.memory.record import Memory
 
 
@@ -89,6 +89,11 @@ class Delta:
         twin._row_slots_M = self._row_slots_M.copy()
         twin._row_types_M = self._row_types_M.copy()
         return twin
+
+    def forget_keys(self) -> None:
+        """Forgets which idempotency keys were applied. The mutations stay in the journal, without keys."""
+        self.journal = without_keys(self.journal)
+        self.results = {}
 
     @property
     def rows_MD(self) -> np.ndarray:

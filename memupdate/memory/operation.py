@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from memupdate.errors import FieldError
-from memupdate.memory.record import JSON, Memory
+from memupdate.memory.record import JSON, Memory, check_nesting
 
 MUTATIONS = ("create", "update", "put", "delete", "merge", "split")
 READS = ("search", "sample", "get")
@@ -43,7 +43,7 @@ class Operation:
             an empty key, every delivery is applied.
 
     Raises:
-        FieldError: the kind is unknown, or an argument is missing, unknown or not JSON.
+        FieldError: the kind is unknown, or an argument is missing, unknown, not JSON or nested too deeply.
     """
 
     kind: str
@@ -57,6 +57,10 @@ class Operation:
             raise FieldError("key", self.key, "text")
         if not isinstance(self.arguments, Mapping):
             raise FieldError("arguments", self.arguments, "a JSON object")
+        plain = all(type(value) in _PLAIN for value in self.arguments.values())
+        if not plain:
+            for name, value in self.arguments.items():
+                check_nesting(str(name), value)
         required, optional = _ARGUMENTS[self.kind]
         for name in required:
             if self.arguments.get(name) is None:
@@ -64,7 +68,6 @@ class Operation:
         for name in self.arguments:
             if name not in required and name not in optional:
                 raise FieldError(str(name), self.arguments[name], f"{self.kind} takes {', '.join(required + optional)}")
-        plain = all(type(value) in _PLAIN for value in self.arguments.values())
         copied = self.arguments if plain else self._copied_arguments()
         # An argument left out and an argument that is null are the same request.
         object.__setattr__(self, "arguments", {name: value for name, value in copied.items() if value is not None})
@@ -106,3 +109,8 @@ class Operation:
         if not isinstance(record, Mapping) or set(record) != set(cls.__slots__):
             raise FieldError("operation", record, "an object with kind, arguments and key")
         return cls(**record)
+
+
+def without_keys(operations: Iterable[Operation]) -> list[Operation]:
+    """Returns the operations without their idempotency keys."""
+    return [Operation.checked_before(one.kind, one.arguments, "") for one in operations]

@@ -16,6 +16,8 @@ JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
 MEMORY_TYPES = ("episodic", "semantic", "procedural")
 MAX_CONTENT_CHARACTERS = 8000
+# Readers of JSON give up at different depths: Python near 1,000 levels, others from 128 on. A record adds a few levels.
+MAX_NESTING = 64
 
 _DATE = re.compile(
     r"\b\d{1,2} (?:January|February|March|April|May|June|July|August|September|October|November|December),? \d{4}\b"
@@ -72,12 +74,42 @@ def checked_mapping(name: str, value: object) -> dict[str, JSON]:
         return {}
     try:
         encoded = json.dumps(dict(value), allow_nan=False)
+    except RecursionError:
+        raise _nested_too_deeply(name, MAX_NESTING) from None
     except (TypeError, ValueError) as error:
         raise FieldError(name, value, "a JSON object (finite numbers, text, lists, objects)") from error
     if len(encoded) > MAX_CONTENT_CHARACTERS:
         raise FieldError(name, value, f"a JSON object of at most {MAX_CONTENT_CHARACTERS:,} characters")
     copied: dict[str, JSON] = json.loads(encoded)
     return copied
+
+
+def check_nesting(name: str, value: object, levels: int = MAX_NESTING) -> None:
+    """Checks how deeply lists and objects are nested in a value, before it is written.
+
+    Args:
+        name: the field's name, for the error.
+        value: what was given.
+        levels: the largest number of levels. ``[]`` has one level, ``{"a": []}`` has two.
+
+    Raises:
+        FieldError: the value has more levels. The error does not hold the value, which could not be printed or sent.
+    """
+    if _has_more_levels(value, levels):
+        raise _nested_too_deeply(name, levels)
+
+
+def _has_more_levels(value: object, levels: int) -> bool:
+    if not isinstance(value, (Mapping, list, tuple)):
+        return False
+    if levels == 0:
+        return True
+    inner = value.values() if isinstance(value, Mapping) else value
+    return any(_has_more_levels(one, levels - 1) for one in inner)
+
+
+def _nested_too_deeply(name: str, levels: int) -> FieldError:
+    return FieldError(name, "a value with more levels", f"lists and objects nested at most {levels} levels deep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +196,8 @@ class Memory:
         for name in ("id", "content"):
             if name not in record:
                 raise FieldError(name, None, "text that is not empty; every memory has one")
+        for name, value in record.items():
+            check_nesting(str(name), value)
         unknown = sorted(set(record) - set(cls.__slots__))
         if unknown:
             raise FieldError(unknown[0], record[unknown[0]], f"the fields {', '.join(cls.__slots__)}")

@@ -91,13 +91,16 @@ def check_engine(config: DictConfig) -> None:
     Raises:
         ConfigError: verl refuses the config.
     """
+    from hydra.errors import HydraException
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
-    from verl.utils.config import validate_config
+    from verl.utils.config import omega_conf_to_dataclass, validate_config
 
     try:
         with printed_to(logger):
+            for section in (config.algorithm, config.actor_rollout_ref.rollout):
+                omega_conf_to_dataclass(section)  # validate_config does so only for the actor
             validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
-    except (AssertionError, ValueError, OmegaConfBaseException) as error:
+    except (AssertionError, ValueError, NotImplementedError, OmegaConfBaseException, HydraException) as error:
         raise ConfigError(one_line(error)) from error
 
 

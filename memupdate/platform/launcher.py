@@ -54,7 +54,7 @@ class PlatformTaskRunner(_TaskRunner):  # type: ignore[misc]  # the class inside
         ended_well = False
         try:
             self.trainer: Any = self.make_trainer(config)  # the job's class
-            self.trainer.init()  # type: ignore[no-untyped-call]  # verl gives it no types
+            self.trainer.init()
             self.init_agent_loop_manager()
             self.trainer.fit(self.agent_loop_manager)
             self.finish()

@@ -16,6 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from memupdate.errors import STOPPED, MemupdateError, RunStoppedError
+from memupdate.platform.root_cause import Beginning
 from memupdate.platform.stopping import STOPPED_FILE, signals
 from memupdate.platform.supervisor import NO_FILE
 
@@ -26,7 +27,7 @@ LOG_TAIL = 25
 
 
 class StageError(MemupdateError):
-    """The process of a stage failed. The message contains the end of its log and the path of the log."""
+    """The process of a stage failed. The message is the first cause, the path of the log, and the end of the log."""
 
 
 def run_stage(
@@ -50,6 +51,7 @@ def run_stage(
         RunStoppedError: the stage was asked to stop and did so.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    beginning = Beginning.of(log)
     supervised = [sys.executable, "-m", "memupdate.platform.supervisor", str(stop_file or NO_FILE), *command]
     reading, writing = os.pipe()
     with log.open("a") as file, os.fdopen(writing, "wb", buffering=0) as requests, signals.deferred():
@@ -85,7 +87,7 @@ def run_stage(
         raise RunStoppedError(f"{text} (log: {log})")
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
-        raise StageError(f"exit code {process.returncode}; the end of {log}:\n{tail}")
+        raise StageError(f"{beginning.why(process.returncode)}\nexit code {process.returncode}; the log's end:\n{tail}")
 
 
 def _pass_on(requests: FileIO, sent: int, count: int, stop_file: Path | None) -> None:

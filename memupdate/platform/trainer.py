@@ -19,11 +19,15 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.rl_dataset import collate_fn
 
 from memupdate.errors import FieldError, MemupdateError
-from memupdate.platform import checkpoints
+from memupdate.platform import checkpoints, root_cause
+from memupdate.platform.faults import UNSCORED, RunFaults, actors_of, queue_controller, rollouts_of, without_unscored
+from memupdate.platform.limits import Limits
 from memupdate.platform.metrics import MetricsFile, means
 from memupdate.platform.position import DataPosition
+from memupdate.platform.replay import OrderedReplayBuffer
 from memupdate.platform.stopping import StopRequests
 from memupdate.platform.trace import TraceWriter, Trajectory
+from memupdate.platform.watch import Watched
 from memupdate.platform.workers import SeededActorRolloutRefWorker
 
 logger = logging.getLogger(__name__)
@@ -52,6 +56,9 @@ class PlatformTrainer(PPOTrainerSync):
         super().__init__(config)
         self.settings = config[self.section]
         run_dir = Path(self.settings.run_dir)
+        root_cause.clear(run_dir)
+        self.faults = RunFaults(run_dir, Limits.of(self.settings, self.section), self.section)
+        self.faults.configure(config)
         self._metrics_file = MetricsFile(run_dir / "metrics.jsonl")
         self._trace = TraceWriter(run_dir / "trace", self.settings.trace)
         self.position: DataPosition
@@ -74,6 +81,35 @@ class PlatformTrainer(PPOTrainerSync):
             rewards: the rewards of the validation's trajectories.
         """
         return {}
+
+    def services(self) -> list[Watched]:
+        """Returns the actors of the job's services, without which the run cannot go on. The default is none."""
+        return []
+
+    # ------------------------------------------------------------------ faults
+
+    def init(self) -> None:
+        """Starts verl's workers. The cause of a failure is written to the run's folder."""
+        with self.faults.reported():
+            super().init()  # type: ignore[no-untyped-call]
+
+    def fit(self, agent_loop_manager: Any) -> None:
+        """Trains until the last step, and watches all processes meanwhile. See :mod:`memupdate.platform.faults`."""
+        if isinstance(self.replay_buffer, OrderedReplayBuffer):
+            self.replay_buffer.on_wait = self.faults.check
+        with self.faults.reported():
+            self.faults.watch.start([*actors_of(self, agent_loop_manager), queue_controller(), *self.services()])
+            super().fit(agent_loop_manager)
+            self.faults.watch.check()
+            self.faults.watch.stop()
+
+    def on_step_begin(self) -> None:
+        """Begins the deadline of the step, unless the run was asked to stop."""
+        super().on_step_begin()  # type: ignore[no-untyped-call]
+        self._stop.step_begins()
+        self._drawn_before_step = self.position.drawn
+        self._stop_if_asked()
+        self.faults.begin_step(self.global_steps, self._rollouts_per_step)
 
     # ------------------------------------------------------------------ set-up
 
@@ -105,12 +141,6 @@ class PlatformTrainer(PPOTrainerSync):
         return tu.get_tensordict(batch)
 
     # ------------------------------------------------------------------ checkpoints
-
-    def on_step_begin(self) -> None:
-        super().on_step_begin()  # type: ignore[no-untyped-call]
-        self._stop.step_begins()
-        self._drawn_before_step = self.position.drawn
-        self._stop_if_asked()
 
     def on_sample_end(self) -> None:
         super().on_sample_end()  # type: ignore[no-untyped-call]
@@ -161,6 +191,21 @@ class PlatformTrainer(PPOTrainerSync):
             with open_dict(self.config):  # the resumed run has done the first validation
                 self.config.trainer.val_before_train = False
 
+    # ------------------------------------------------------------------ no score, no gradient
+
+    def _balance_batch(
+        self, batch: KVBatchMeta, metrics: Any, logging_prefix: str = "global_seqlen", keep_minibatch: bool = False
+    ) -> KVBatchMeta:
+        """Takes rollouts without a score out of the batch, and ends the run if too many are missing."""
+        batch, unscored = without_unscored(batch)
+        metrics["training/unscored_rollouts"] = float(unscored)
+        self.faults.check_lost(len(rollouts_of(batch)), self._rollouts_per_step // self.parameter_sync_step)
+        return super()._balance_batch(batch, metrics, logging_prefix, keep_minibatch)
+
+    @property
+    def _rollouts_per_step(self) -> int:
+        return int(self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n)
+
     # ------------------------------------------------------------------ one policy on both sides
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
@@ -196,7 +241,7 @@ class PlatformTrainer(PPOTrainerSync):
         trajectories = self.read_trajectories(batch, "train")
         rows = [trajectory.reward for trajectory in trajectories]
         metrics |= {f"{self.section}/{name}": value for name, value in means(rows).items()}
-        expected = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
+        expected = self._rollouts_per_step
         metrics["training/rollout_failures"] = float(expected - len(trajectories))
         if len(trajectories) < expected:
             logger.error("step %d: %d of %d rollouts failed", global_steps, expected - len(trajectories), expected)
@@ -214,6 +259,8 @@ class PlatformTrainer(PPOTrainerSync):
             MemupdateError: every rollout failed.
         """
         trajectories: list[Trajectory] = []
+        expected = len(self.val_dataset) * self.config.actor_rollout_ref.rollout.val_kwargs.n
+        self.faults.begin_validation(self.global_steps, expected, self._rollouts_per_step)
         for number, batch_dict in enumerate(self.val_dataloader):
             count = len(batch_dict["raw_prompt"])
             uids = [f"v{number:04d}{row:06d}" for row in range(count)]
@@ -228,17 +275,18 @@ class PlatformTrainer(PPOTrainerSync):
             if batch.keys:  # none if every rollout of the batch failed; the queue takes no empty list
                 trajectories += self.read_trajectories(batch, "validation")
                 tq.kv_clear(keys=batch.keys, partition_id=batch.partition_id)
-        expected = len(self.val_dataset) * self.config.actor_rollout_ref.rollout.val_kwargs.n
         if not trajectories:
             raise MemupdateError(
                 f"validation of step {self.global_steps}: all {expected} rollouts failed; their errors are in "
                 f"{Path(self.settings.run_dir) / 'train.log'}"
             )
-        rows = [trajectory.reward for trajectory in trajectories]
+        rows = [trajectory.reward for trajectory in trajectories if not trajectory.reward.get(UNSCORED)]
+        self.faults.check_lost(len(rows), expected)
         metrics = {f"validation/{name}": value for name, value in means(rows).items()}
         metrics |= self.validation_metrics(rows)
         metrics["validation/n"] = float(len(rows))
         metrics["validation/rollout_failures"] = float(expected - len(rows))
+        metrics["validation/unscored_rollouts"] = float(len(trajectories) - len(rows))
         self._trace.write(trajectories, self.config.trainer.logger)
         self._metrics_file.append(self.global_steps, metrics)
         return metrics

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import cast
 
 _LOOP = "verl.experimental.agent_loop.tool_agent_loop:ToolAgentLoop."
+_WORKER = "verl.experimental.agent_loop.agent_loop:AgentLoopWorker."
 _REPLAY = "verl.trainer.ppo.v1.replay_buffer:ReplayBuffer."
 _TRAINER = "verl.trainer.ppo.v1.trainer_base:PPOTrainer."
 _SFT = "verl.trainer.sft_trainer:SFTTrainer."
@@ -32,12 +33,20 @@ OVERRIDDEN_METHODS: dict[str, str] = {
     ),
     _LOOP + "_handle_pending_state": "(self, agent_data: AgentData, sampling_params: dict[str, Any]) -> AgentState",
     _LOOP + "_handle_processing_tools_state": "(self, agent_data: AgentData) -> AgentState",
+    _WORKER + "_run_agent_loop": (
+        "(self, sampling_params: dict[str, Any], trajectory: dict[str, Any], *, agent_name: str, trace: bool=True,"
+        " **kwargs) -> _InternalAgentLoopOutput"
+    ),
     _REPLAY + "_materialize_batch": (
         "(self, partition_id: str, selected_prompt_uids: list[str], partition_snapshot: dict[str, dict]) -> KVBatchMeta"
     ),
     _REPLAY + "_select_prompt_uids": (
         "(self, partition_id: str, sampleable_keys: set[str], batch_size: int)"
         " -> tuple[list[str], dict[str, dict], dict[str, int]]"
+    ),
+    _REPLAY + "_wait_for_next_poll": "(self, partition_id: str, last_debug_time: float) -> float",
+    _TRAINER + "_balance_batch": (
+        "(self, batch: KVBatchMeta, metrics, logging_prefix='global_seqlen', keep_minibatch=False)"
     ),
     _TRAINER + "_compute_advantage": "(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta",
     _TRAINER + "_compute_metrics": "(self, batch: KVBatchMeta, metrics, timing_raw, global_steps, epoch)",
@@ -56,6 +65,11 @@ OVERRIDDEN_METHODS: dict[str, str] = {
 
 # module:name -> how the project uses it.
 TOUCHED_NAMES: dict[str, str] = {
+    "verl.experimental.agent_loop.agent_loop:_agent_loop_registry": "a check reads the names of verl's agent loops",
+    "verl.experimental.agent_loop.tool_parser:ToolParser._registry": "a check reads the names of tool parsers",
+    "verl.trainer.ppo.v1.agent_loop_tq:AgentLoopWorkerTQ.__ray_metadata__": (
+        "the agent loop workers derive from the class inside the Ray actor"
+    ),
     "verl.trainer.main_ppo:TaskRunnerV1.__ray_metadata__": "the launcher derives from the class inside the Ray actor",
     "verl.workers.rollout.base:_ROLLOUT_REGISTRY": "the plug-in adds rollout engines, and a check reads their names",
     "verl.workers.rollout.replica:RolloutReplica._server_address": "a replica says where its server listens",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -13,6 +14,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from memupdate.broker import MemoryStoreManager
 from memupdate.errors import FieldError
+from memupdate.failures import FailureLog
 from memupdate.rewards.bank_state import BankState
 from memupdate.rewards.config import RewardConfig
 from memupdate.rewards.outcomes import RewardGuard
@@ -57,6 +59,8 @@ class MemoryRewardManager(RewardManagerBase):
         self.reward_config = RewardConfig.from_mapping(reward_section)
         self.scorer = make_scorer(self.reward_config.scorer)
         self.guard = RewardGuard()
+        run_dir = config.memory.get("run_dir")  # without one, errors are only logged
+        self._failures = FailureLog(Path(run_dir)) if run_dir else None
         self._broker: MemoryStoreManager | None = None
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
@@ -70,6 +74,7 @@ class MemoryRewardManager(RewardManagerBase):
             ``call_penalty`` for each malformed or unknown call. ``reward_extra_info`` holds floats under the same keys
             for every trajectory: the reward's parts, ``reward_error`` (0 or 1), ``category``, and the trajectory's
             counts. A trajectory that could not be scored has reward -0.1 and ``reward_error`` 1, and affects no other.
+            The trainer takes it out of the batch, and its error is in ``failures.jsonl`` of the run's folder.
         """
         row = data[-1].non_tensor_batch
         extra_info: Mapping[str, Any] = row.get("extra_info") or {}
@@ -77,6 +82,8 @@ class MemoryRewardManager(RewardManagerBase):
         outcome = await self.guard.run_async(
             str(reported.get("namespace")), lambda: self._score(reported.get("namespace"), extra_info)
         )
+        if outcome.error and self._failures is not None:
+            self._failures.append(int(row.get("global_steps", -1)), str(reported.get("namespace")), outcome.error)
         counts = counts_in(reported)
         info = {**outcome.to_dict(), **counts, "category": float(extra_info.get("category") or 0)}
         penalty = self.reward_config.call_penalty * (counts["malformed_calls"] + counts["unknown_calls"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from memupdate.checks import check_at_least, check_mapping
 from memupdate.errors import DataError, FieldError
-from memupdate.platform.config import check_engine, check_model, check_ports, check_training, one_line
-from memupdate.platform.rollout.check import check_rollout
+from memupdate.platform.checking.run import check_run
+from memupdate.platform.config import check_model, check_ports, one_line
 from memupdate.platform.screen import printed_to
 
 logger = logging.getLogger(__name__)
@@ -34,13 +35,11 @@ def validate(config: DictConfig) -> None:
     ours = sorted(key for key in missing if key.startswith(("memory.", "actor_rollout_ref.model.path")))
     if ours:
         raise FieldError(ours[0], "???", "a value: this profile leaves it to you")
-    check_training(config, "memory")
-    check_rollout(config)
+    check_run(config, "memory", "memory_grpo_base")
     check_memory_section(config)
     check_model(str(config.actor_rollout_ref.model.path))
     check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
     check_data(config)
-    check_engine(config)
 
 
 def check_memory_section(config: DictConfig) -> None:
@@ -61,7 +60,26 @@ def check_memory_section(config: DictConfig) -> None:
     assert isinstance(reward, dict)
     with _fields_of("memory"):
         check_embedder(memory.embedder)
-        check_scorer(RewardConfig.from_mapping({str(name): value for name, value in reward.items()}).scorer)
+        scorer = RewardConfig.from_mapping({str(name): value for name, value in reward.items()}).scorer
+        check_scorer(scorer)
+    if scorer.name == "judge":
+        _check_judge(scorer.options)
+
+
+def _check_judge(options: Mapping[str, object]) -> None:
+    """Checks that the judge can answer: from its cache, or with a key for the endpoint."""
+    from memupdate.rewards.chat_endpoint import API_KEY_VARIABLE
+    from memupdate.rewards.judge import JudgeScorer
+
+    judge = JudgeScorer.check_options(options)
+    if Path(judge.cache).is_file():
+        return  # it may hold every reply that the run needs
+    if judge.offline:
+        allowed = "a file of replies that exists, because offline is true"
+        raise FieldError("memory.reward.scorer.cache", judge.cache, allowed)
+    if not os.environ.get(API_KEY_VARIABLE):
+        allowed = "a key in the environment for the judge's endpoint (any text for an endpoint that checks none)"
+        raise FieldError(API_KEY_VARIABLE, "", allowed)
 
 
 @contextmanager

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import ray
 from omegaconf import DictConfig
 from transfer_queue import KVBatchMeta
 
+from memupdate.broker.routing import shard_name
 from memupdate.platform.launcher import PlatformTaskRunner
 from memupdate.platform.trainer import PlatformTrainer
+from memupdate.platform.watch import Watched
 from memupdate.run.metrics import by_category
 from memupdate.run.traces import MemoryTrajectory, read_trajectories
 
@@ -30,6 +33,11 @@ class MemoryTrainer(PlatformTrainer):
     def validation_metrics(self, rewards: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """Returns, for each LoCoMo category, the number of rollouts and the means of the reward's parts."""
         return by_category(rewards, "validation")
+
+    def services(self) -> list[Watched]:
+        """Returns the shards of the broker."""
+        names = (shard_name(self.settings.broker_name, shard) for shard in range(self.settings.broker_shards))
+        return [Watched(f"broker shard {name}", ray.get_actor(name)) for name in names]
 
 
 class MemoryTaskRunner(PlatformTaskRunner):

@@ -17,16 +17,20 @@ from typing import Any
 import pytest
 import ray
 from in_process_broker import write_conversation
+from langgraph.store.base import PutOp
 
 from memupdate.broker import (
     BrokerDeadlineError,
     BrokerNotFoundError,
     MemoryStoreManager,
     Outcome,
+    RefusedError,
     UnknownNamespaceError,
     start_broker,
 )
+from memupdate.broker.routing import shard_of
 from memupdate.errors import FieldError
+from memupdate.integrations import MemoryBankStore
 from memupdate.memory import Operation
 
 # A worker of Ray cannot import a test module: what is sent there travels as code.
@@ -253,3 +257,43 @@ def test_u20_a_reward_worker_scores_what_another_process_wrote(broker: str) -> N
     assert (unknown["reward_score"], unknown["reward_extra_info"]["reward_error"]) == (-0.1, 1.0)
     assert ask(broker, lambda client: client.namespaces()) == []
     ray.kill(worker)
+
+
+def test_turns_on_one_shard_take_effect_together_and_on_several_shards_are_refused(broker: str) -> None:
+    names = [f"together-{number}" for number in range(9)]
+    of_shard = [[name for name in names if shard_of(name, 3) == shard] for shard in range(2)]
+    (first, second), apart = of_shard[0][:2], of_shard[1][0]
+
+    async def together(client: MemoryStoreManager) -> list[int]:
+        for name in (first, second, apart):
+            await client.open(name)
+        new = [Operation("create", {"content": "x"})]
+        await client.run_together({first: new, second: new})
+        with pytest.raises(FieldError, match=r"namespaces: .*on one shard; these are on 2 of 3"):
+            await client.run_together({first: new, apart: new})
+        with pytest.raises(RefusedError, match="update on bank"):
+            await client.run_together({first: new, second: [Operation("update", {"memory_id": "m9", "content": "x"})]})
+        counts = [(await client.stats(name))["count"] for name in (first, second, apart)]
+        for name in (first, second, apart):
+            await client.close(name)
+        return counts
+
+    assert in_another_process(broker, together) == [1, 1, 0]
+
+
+def test_a_store_batch_over_namespaces_of_two_shards_is_refused_and_writes_nothing(broker: str) -> None:
+    store = MemoryBankStore(ask(broker, connected))
+    labels = {shard_of(label, 3): label for label in (f"user-{number}" for number in range(20))}
+    puts = [PutOp((labels[shard],), "k", {"title": "a title"}, ["title"]) for shard in (0, 1)]
+    with pytest.raises(FieldError, match="on one shard"):
+        store.batch(puts)
+    assert [store.get((labels[shard],), "k") for shard in (0, 1)] == [None, None]
+    for put in puts:
+        store.batch([put])
+    assert [store.search((labels[shard],), query="title")[0].key for shard in (0, 1)] == ["k", "k"]
+    for name in ask(broker, lambda client: client.namespaces()):
+        ask(broker, lambda client, name=name: client.close(name))
+
+
+async def connected(client: MemoryStoreManager) -> MemoryStoreManager:
+    return client

@@ -18,6 +18,7 @@ from in_process_broker import write_conversation
 from memupdate.broker import (
     BrokerDeadlineError,
     MemoryStoreManager,
+    ReshardedError,
     RunningBroker,
     UnknownNamespaceError,
     start_broker,
@@ -154,6 +155,31 @@ def test_u24_banks_survive_the_process_and_a_client_with_a_stale_handle_reconnec
         assert (await client.run("t1", [create("more")]))[0].error == ""
         with pytest.raises(UnknownNamespaceError):
             await client.stats("t4")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+def test_a_client_from_before_a_resharding_is_refused_for_every_namespace(
+    start: Start, tmp_path: Path, before: int, after: int
+) -> None:
+    names = [f"t{number}" for number in range(8)]
+
+    async def scenario() -> None:
+        running = await asyncio.to_thread(lambda: start(broker_shards=before))
+        old = await MemoryStoreManager.connect("faulty", deadline_s=60)
+        await asyncio.gather(*(old.open(name) for name in names))
+        await asyncio.to_thread(running.kill)
+        await asyncio.to_thread(lambda: start(broker_shards=after, journal_dir=str(tmp_path / "other")))
+        new = await MemoryStoreManager.connect("faulty", deadline_s=60)
+        await asyncio.gather(*(new.open(name) for name in names))
+        started = time.monotonic()
+        calls = [call for name in names for call in (old.run(name, [create("x")]), old.stats(name), old.open(name))]
+        answers = await asyncio.gather(*calls, old.namespaces(), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [ReshardedError] * len(answers)
+        assert f"knows a broker with {before} shards, and the broker now has {after}" in str(answers[0])
+        assert time.monotonic() - started < 30  # not only after the deadline
+        assert [(await new.stats(name))["mutations"] for name in names] == [0] * len(names)
 
     asyncio.run(scenario())
 

@@ -154,13 +154,10 @@ def penalised(questions: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
     train_file = write_lines(folder / "train.jsonl", problems)
     found = {weight: folder / str(weight) for weight in (0.0, 1.0)}
     options = {**questions, "dataset.train_file": train_file, "run.stage": "both", "run.grpo.lr.both": 0.02}
-
-    def train(weight: float) -> None:
-        penalty = {"run.grpo.invocation_penalty": weight, "run.output_dir": found[weight]}
-        script("trigger_train.sh", "gsm8k", options | penalty)
-
+    changes = [{"run.grpo.invocation_penalty": weight, "run.output_dir": found[weight]} for weight in found]
+    changes.append({"run.grpo.lr.both": 0, "dataset.limit": 4, "run.output_dir": folder / "still"})
     with ThreadPoolExecutor() as pool:  # they mostly wait for processes to start
-        list(pool.map(train, found))
+        list(pool.map(lambda one: script("trigger_train.sh", "gsm8k", options | one), changes))
     return found
 
 
@@ -171,7 +168,19 @@ def test_g20_g21_raising_lambda_lowers_the_invocation_rate(penalised: dict[float
     assert free[0]["memgen/invocation_rate"] == fined[0]["memgen/invocation_rate"] > 0.1
     assert fined[-1]["memgen/invocation_rate"] < 0.5 * free[-1]["memgen/invocation_rate"]
     assert fined[0]["memgen/invocation_penalty"] > 0
+    # No answer is right, so the penalty alone decides the advantages. It is at most λ = 1, and is not divided by its
+    # standard deviation: of eight numbers with a deviation of 1, the largest and the smallest are more than 1.8 apart.
+    assert fined[0]["critic/advantages/max"] > 0 and fined[0]["critic/advantages/min"] < 0
+    assert fined[0]["critic/advantages/max"] - fined[0]["critic/advantages/min"] <= 1
+    assert free[0]["critic/advantages/max"] == free[0]["critic/advantages/min"] == 0
     assert "memgen/invocation_penalty" not in free[0]
+
+
+def test_a_learning_rate_of_zero_trains_and_leaves_every_weight(penalised: dict[float, Path]) -> None:
+    """A control: one step with the penalty's gradient."""
+    still = penalised[1.0].parent / "still"
+    assert [line["actor/grad_norm"] > 0 for line in lines(still)] == [True]
+    assert digest(still / "initial") == digest(still / "model") != {}
 
 
 def test_g42_weaver_and_trigger_train_together(penalised: dict[float, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import os
 import signal
 import socket
@@ -19,9 +20,10 @@ from typing import Any
 import aiohttp
 import pytest
 import torch
+from malformed_requests import Malformed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "memgen"))
-from tiny_models import INFERENCE_IDS, PROMPT_IDS, prompts, randomise, tiny_memgen
+from tiny_models import DELIMITERS, INFERENCE_IDS, PROMPT_IDS, VOCAB, prompts, randomise, tiny_memgen
 
 from memgen.serving import ServerAnswer, export_for_sglang, http_transport
 from memgen.weaver import LatentClient, MemGenModel, SamplingSettings
@@ -32,6 +34,7 @@ from memupdate.platform.rollout.sglang_cpu import STUBS
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 240
+JSON = {"Content-Type": "application/json"}
 
 
 @dataclass
@@ -48,14 +51,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @contextmanager
-def serving(folder: Path, kind: str) -> Iterator[Server]:
+def serving(folder: Path, kind: str, options: str = "") -> Iterator[Server]:
     model = tiny_memgen(kind=kind, max_inference_aug_num=3, base={"head_dim": 16, "max_position_embeddings": 512})
     export_for_sglang(model, folder)
     port = free_port()
     command = f"""{sys.executable} -m sglang.launch_server --model-path {folder} --skip-tokenizer-init --device cpu
         --dtype float32 --attention-backend torch_native --sampling-backend pytorch --disable-overlap-schedule
         --max-total-tokens 4096 --max-running-requests 32 --chunked-prefill-size -1 --mem-fraction-static 0.3
-        --skip-server-warmup --sleep-on-idle --grammar-backend none --host 127.0.0.1 --port {port} --log-level error"""
+        --skip-server-warmup --sleep-on-idle --grammar-backend none --host 127.0.0.1 --port {port} --log-level warning
+        {options}"""
     environment = os.environ | {
         "PYTHONPATH": f"{STUBS}:{ROOT}",
         "SGLANG_USE_CPU_ENGINE": "1",
@@ -88,7 +92,7 @@ async def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -
     end = time.monotonic() + DEADLINE_S
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < end:
-            assert process.poll() is None, log.read_text()[-3000:]
+            assert process.poll() is None, log.read_text()[-6000:]
             try:
                 async with session.get(f"{url}/health", raise_for_status=True):
                     return
@@ -232,6 +236,62 @@ def repeat(server: Server, row: Generated) -> ServerAnswer:
             return await http_transport(session, server.url)(row.stream, sampling, -1)
 
     return asyncio.run(run())
+
+
+def test_malformed_requests_are_refused_and_the_server_lives(server: Server) -> None:
+    """500 malformed requests, eight at a time, between good ones: each is refused, and the good ones' answers stay."""
+    texts = prompts((9, 14, 20), seed=3)
+    expected = server.model.generate(texts, max_new_tokens=20, sampling=SamplingSettings(temperature=0)).rows
+    drawn = Malformed(
+        PROMPT_IDS, INFERENCE_IDS, DELIMITERS, [t for t in range(3, 150) if t not in DELIMITERS], VOCAB, 512, 3
+    )
+
+    async def run() -> None:
+        gate = asyncio.Semaphore(8)
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(DEADLINE_S)) as session:
+
+            async def bad(seed: int) -> None:
+                kind, body = drawn.draw(seed)
+                async with gate, session.post(f"{server.url}/generate", data=json.dumps(body), headers=JSON) as answer:
+                    text = await answer.text()
+                    assert answer.status == 400, (seed, kind, body, answer.status, text[:500])
+                    assert "message" in text, (seed, kind, text[:500])
+
+            client = LatentClient(server.model.rules, "learned", http_transport(session, server.url))
+
+            async def good(row: int) -> None:
+                async with gate:
+                    found = await client.generate(texts[row], max_new_tokens=20, temperature=0.0)
+                assert found.response_ids == expected[row].response_ids
+
+            await asyncio.gather(*[good(i // 25 % 3) if i % 25 == 0 else bad(i) for i in range(521)])
+            async with session.get(f"{server.url}/health", raise_for_status=True):
+                pass
+
+    asyncio.run(run())
+
+
+def test_a_first_id_that_a_client_does_not_stop_at_ends_its_request(server: Server) -> None:
+    """A client that goes on after the first id of a block would leave half a block in the prefix cache."""
+    (text,) = prompts((11,), seed=6)
+    first = INFERENCE_IDS[0]
+
+    async def run() -> ServerAnswer:
+        async with aiohttp.ClientSession() as session:
+            sampling = {"max_new_tokens": 30, "temperature": 0.0, "logit_bias": {str(first): 5e3}}
+            return await http_transport(session, server.url)(text, sampling, -1)
+
+    answer = asyncio.run(run())
+    reserved = [token for token in answer.token_ids if token in (*PROMPT_IDS, *INFERENCE_IDS)]
+    assert reserved == answer.token_ids[-1:] and answer.stopped
+
+
+def test_a_chunk_size_that_could_cut_a_block_is_refused_at_launch(tmp_path: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match="FieldError: chunked_prefill_size: got 64; allowed: -1"),
+        serving(tmp_path, "qwen3", "--chunked-prefill-size 64"),
+    ):
+        pass
 
 
 def test_a_weight_update_reaches_latents_and_trigger(server: Server, tmp_path: Path) -> None:

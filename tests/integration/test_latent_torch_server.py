@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import ray
 import torch
+from malformed_requests import Malformed
 from rollout_server import DEADLINE_S, Server
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -154,8 +155,33 @@ def test_u36_seeds_decide_tokens_and_blocks(served: Served) -> None:
     assert [row.response_ids for row in first] != [row.response_ids for row in other]
 
 
-def test_a_bad_request_is_refused_and_the_server_goes_on(served: Served) -> None:
+def test_malformed_requests_are_refused_and_good_ones_are_answered_beside_them(served: Served) -> None:
+    """150 malformed requests beside good ones in the same batches: each fails alone, and the answers stay exact."""
     served.load(7, seed=33)
+    config, rules = served.model.config, served.model.rules
+    reserved, delimiters = set(rules.reserved.all), rules.delimiters.ids
+    texts = [token for token in range(3, config.vocab_size) if token not in reserved | delimiters]
+    context = config.max_position_embeddings
+    drawn = Malformed(
+        rules.reserved.prompt, rules.reserved.inference, sorted(delimiters), texts, config.vocab_size, context, 3
+    )
+    good = [*served.prompts[0], *rules.reserved.prompt]
+    answers = [served.server.generate(good).token_ids]
+    kinds = len(drawn.streams) + len(drawn.sampling)
+    asked = [(seed, *drawn.draw(seed)) for seed in range(250) if seed % (kinds + len(drawn.bodies)) < kinds]
+    beside = [served.server.submit(good) for _ in range(10)]
+    sent = [served.server.submit(body["input_ids"], **body["sampling_params"]) for _, _, body in asked]
+    beside += [served.server.submit(good) for _ in range(10)]
+    for (seed, kind, body), request in zip(asked, sent, strict=True):
+        with pytest.raises(ray.exceptions.RayTaskError, match="FieldError"):
+            ray.get(request, timeout=DEADLINE_S)
+            raise AssertionError((seed, kind, body))
+    answers += [ray.get(request, timeout=DEADLINE_S).token_ids for request in beside]
+    assert len(sent) > 150 and answers == [answers[0]] * 21
+
+
+def test_a_bad_request_is_refused_and_the_server_goes_on(served: Served) -> None:
+    served.load(8, seed=33)
     block = served.model.config.prompt_ids
     for ids, params, field in (
         ([5, block[0], 6], {}, r"stream\[2\]"),

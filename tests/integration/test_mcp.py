@@ -140,3 +140,25 @@ def test_a_bank_serves_one_process_at_a_time(tmp_path: Path) -> None:
         )
     assert refused.returncode == 2
     assert refused.stderr.startswith("memupdate mcp: ")
+
+
+def test_a_folder_of_the_users_own_files_is_refused_and_not_touched(tmp_path: Path) -> None:
+    """Only the last of such files was left once."""
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    for name in ("20240101.jsonl", "20240102.jsonl", "chat.jsonl", "draft.new"):
+        (folder / name).write_text('{"text": "mine"}\n')
+    before = {path.name: (path.read_text(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    refused = subprocess.run(
+        [sys.executable, "-m", "memupdate", "mcp", "--bank", str(folder)],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("memupdate mcp: ")
+    assert "allowed: a folder that is new or empty, or one with a journal" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert {path.name: (path.read_text(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from installed_package import install_into
+
 ENGINE = """
 from memupdate.platform.rollout.snapshot import SnapshotReplica
 
@@ -26,10 +28,7 @@ for name in ("echo", "torch"):
 
 def test_verl_resolves_an_engine_of_another_package(tmp_path: Path) -> None:
     """In a process of its own: what verl registers stays registered."""
-    info = tmp_path / "echo-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: echo\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[memupdate.rollouts]\necho = echo_engine:EchoReplica\n")
+    install_into(tmp_path, "[memupdate.rollouts]\necho = echo_engine:EchoReplica\n")
     (tmp_path / "echo_engine.py").write_text(ENGINE)
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{RESOLVE}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -78,6 +78,15 @@ def test_g17_g1_g22_only_the_weaver_learns(trained: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_learning_rate_of_zero_trains_and_leaves_every_weight(inputs: dict[str, Any], tmp_path: Path) -> None:
+    """A control: one step in which a gradient, weight decay and the warm-up change nothing."""
+    options = {"run.sft.lr": 0, "run.sft.epochs": 1, "dataset.limit": 4, "run.output_dir": tmp_path}
+    script("weaver_train.sh", "instruction", {**inputs, **options})
+    assert len(losses(tmp_path)) == 1
+    assert digest(tmp_path / "initial") == digest(tmp_path / "model") != {}
+
+
+@pytest.mark.slow
 def test_g46_g23_the_model_opens_with_hugging_face_s_auto_class(trained: Path) -> None:
     """G46: config.json, safetensors and a PEFT adapter; no pickle. G23: a second save has the same tensors."""
     names = {str(file.relative_to(trained / "model")) for file in (trained / "model").rglob("*") if file.is_file()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,11 @@ import pytest
 
 from memupdate.broker import MemoryBroker
 from memupdate.cli import main
+from memupdate.data.conversation import Conversation, Evidence, Fact, Question, Session, Turn
 from memupdate.data.datasets import DATASETS, load_dataset
 from memupdate.errors import DataError, FieldError
 from memupdate.memory import EMBEDDERS, Memory, MemoryBank, Operation, make_embedder
 from memupdate.rewards import SCORERS, RewardConfig, make_scorer, memory_reward
-
-EXTENDING = Path(__file__).resolve().parents[1] / "extending"
 
 ENTRY_POINTS = """\
 [memupdate.scorers]
@@ -40,14 +41,8 @@ DIARIES: list[dict[str, Any]] = [
 
 
 @pytest.fixture(autouse=True)
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The toy modules, and the metadata that `pip install` would write for their package."""
-    info = tmp_path / "site" / "toys-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    monkeypatch.syspath_prepend(str(info.parent))
-    monkeypatch.syspath_prepend(str(EXTENDING))
+def installed(install: Callable[[str], None]) -> None:
+    install(ENTRY_POINTS)
 
 
 @pytest.fixture
@@ -127,6 +122,39 @@ def test_what_a_loader_gets_wrong_is_named(
     assert main(["preprocess", "--dataset", "diary", "--input", str(diaries), "--output", str(output)]) == 2
     assert expected in capsys.readouterr().err
     assert not output.exists()
+
+
+TURN = Turn("D1:1", 1, "ana", "I adopted a cat.")
+
+
+@pytest.mark.parametrize(
+    ("facts", "questions", "expected"),
+    [
+        (["D1:1"], ["D1:1"], None),
+        (["D1:2"], [], "fact 1: expected evidence that is ids of turns of the conversation, got 'D1:2'"),
+        (
+            ["D1:1"],
+            ["D1:1", "D7:3"],
+            "question 1: expected evidence that is ids of turns of the conversation, got 'D7:3'",
+        ),
+    ],
+)
+def test_evidence_that_is_no_turn_is_named_with_its_row(
+    facts: list[str], questions: list[str], expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = Conversation(
+        "ana",
+        ("ana",),
+        (Session(1, "3 May, 2024", (TURN,)),),
+        tuple(Fact("ana", 1, "I adopted a cat.", Evidence((cited,))) for cited in facts),
+        tuple(Question(i, "Which pet?", 1, "a cat", evidence=Evidence((cited,))) for i, cited in enumerate(questions)),
+    )
+    monkeypatch.setattr(DATASETS, "load", lambda name: lambda path: [conversation])
+    if expected is None:
+        assert load_dataset("cited", tmp_path / "file") == [conversation]
+        return
+    with pytest.raises(DataError, match=re.escape(f"dataset cited: conversation 'ana': {expected}")):
+        load_dataset("cited", tmp_path / "file")
 
 
 @pytest.mark.parametrize(

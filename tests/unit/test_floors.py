@@ -65,7 +65,8 @@ def test_engines_are_touched_in_their_rooms_only(room: str) -> None:
 
 
 # What memgen's lower floors may import of this project and of the field. memupdate gives its ground files alone.
-MEMUPDATE_GROUND = {f"memupdate.{name}" for name in ("errors", "extras", "checks", "files", "tables", "inverse_cdf")}
+GROUND = ("errors", "extras", "checks", "files", "tables", "inverse_cdf", "request_checks")
+MEMUPDATE_GROUND = {f"memupdate.{name}" for name in GROUND}
 MODEL_LIBRARIES = {"torch", "transformers", "peft", "safetensors", "huggingface_hub"}
 # What the contract of a method is made of: a method may import it, and so may every shared room.
 CONTRACT = {"memgen.base", "memgen.data", "memgen.sections", "memgen.methods"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,36 +41,37 @@ def test_a_wrong_name_lists_the_right_ones() -> None:
         a_table().load("lost")
 
 
-def package(folder: Path, name: str, entry: str) -> Path:
-    """A folder that Python takes for an installed package with one entry point."""
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[memupdate.test_things]\n{entry}\n")
-    return folder
+Install = Callable[[str], None]
 
 
-def test_another_package_adds_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(package(tmp_path, "other", "fraction = fractions:Fraction")))
+def adding(install: Install, entry: str) -> None:
+    install(f"[memupdate.test_things]\n{entry}\n")
+
+
+def test_another_package_adds_an_entry(install: Install) -> None:
+    adding(install, "fraction = fractions:Fraction")
     assert list(a_table()) == ["path", "lost", "fraction"]
     assert a_table().load("fraction").__name__ == "Fraction"
 
 
-def test_an_entry_whose_module_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(package(tmp_path, "other", "gone = nomodule:Thing")))
+def test_an_entry_whose_module_is_not_installed_is_named(install: Install) -> None:
+    adding(install, "gone = nomodule:Thing")
     with pytest.raises(FieldError, match=r"entry 'gone' of memupdate\.test_things: got 'nomodule:Thing'.*'nomodule'"):
         a_table().load("gone")
 
 
-def test_an_entry_that_needs_an_extra_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_needs_an_extra_names_the_extra(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "needs_extra.py").write_text("import ray\n")
-    monkeypatch.syspath_prepend(str(package(tmp_path, "other", "remote = needs_extra:Thing")))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    adding(install, "remote = needs_extra:Thing")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"memupdate\[cluster\]"):
         a_table().load("remote")
 
 
-def test_two_packages_cannot_have_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(package(tmp_path, "other", "path = fractions:Fraction")))
+def test_two_packages_cannot_have_one_name(install: Install) -> None:
+    adding(install, "path = fractions:Fraction")
     with pytest.raises(FieldError, match="another name; pathlib:Path has this one"):
         list(a_table())

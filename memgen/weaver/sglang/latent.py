@@ -13,15 +13,22 @@ Shapes: N new positions of all requests, R requests, D hidden size, V vocabulary
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 import torch
+from sglang.srt.plugins.hook_registry import HookRegistry
+from sglang.srt.server_args import get_global_server_args
 from torch import nn
 
 from memgen.base.sampling import MASKED
+from memgen.weaver.sglang.guard import register
+from memgen.weaver.sglang.requests import check_launch
+from memupdate.errors import FieldError
 
 PREFIX = "memgen."
+logger = logging.getLogger(__name__)
 
 
 class LatentMemory:
@@ -33,11 +40,26 @@ class LatentMemory:
     logits_processor: Any
     latent: dict[str, torch.Tensor]
 
+    def __init__(self, *args: Any, **named: Any) -> None:
+        """Builds SGLang's model, with its arguments. The scheduler checks every request from now on.
+
+        Raises:
+            FieldError: the model cannot be served with these launch settings.
+        """
+        check_launch(get_global_server_args())
+        super().__init__(*args, **named)
+        if register():
+            logger.warning(
+                "SGLang did not load the plug-in memgen.weaver.sglang.guard: install this package again. Malformed "
+                "requests are found in the scheduler only, and parallel samples are not limited."
+            )
+            HookRegistry.apply_hooks()
+
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Loads the base tensors and the latent tensors. SGLang calls it again for every weight update.
 
         Raises:
-            ValueError: a latent tensor is missing or extra.
+            FieldError: a latent tensor is missing or extra.
         """
         base, latent = [], {}
         for name, tensor in weights:
@@ -48,11 +70,11 @@ class LatentMemory:
         super().load_weights(base)  # type: ignore[misc]
         if not hasattr(self, "query_V"):
             self._set_up()
-        if set(latent) != set(self._expected()):
-            missing = sorted(set(self._expected()) ^ set(latent))[:5]
-            raise ValueError(
-                f"model.safetensors: {len(latent)} tensors of MemGen, and these are not as expected: {missing}"
-            )
+        expected = set(self._expected())
+        missing, extra = (sorted(one) for one in (expected - latent.keys(), latent.keys() - expected))
+        if missing or extra:
+            wrong = f"missing {', '.join(missing[:5])}" if missing else f"extra {', '.join(extra[:5])}"
+            raise FieldError("model.safetensors", wrong, f"the {len(expected)} tensors of MemGen")
         like = next(self.model.parameters())
         self.latent = {name: tensor.to(like) for name, tensor in latent.items()}
 
@@ -108,7 +130,7 @@ class LatentMemory:
         """Runs the model and returns gated logits. The arguments are those of SGLang's models.
 
         Raises:
-            RuntimeError: a cached prefix ends inside a block of latents.
+            RuntimeError: a cached prefix ends inside a block of latents. The checks of requests exclude this.
         """
         prefill = forward_batch.forward_mode.is_extend()
         if prefill and bool((self.query_V[input_ids] >= 0).any()):
@@ -129,10 +151,7 @@ class LatentMemory:
             new = slice(offset, offset + length)
             starts = self.first_V[input_ids[new]]
             if length and bool(is_latent_N[offset]) and not bool(starts[0]):
-                raise RuntimeError(
-                    "a cached prefix ends inside a block of latents: send logprob_start_len at the start of the last "
-                    "block (memgen.weaver.LatentClient does) and switch chunked prefill off"
-                )
+                raise RuntimeError("a cached prefix ends inside a block of latents")
             block_N[new] = torch.where(is_latent_N[new], torch.cumsum(starts.long(), 0) - 1, -1)
             blocks = max(blocks, int(starts.sum()))
             offset += length

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,11 @@ from verl.workers.config import HFModelConfig
 from verl.workers.rollout.replica import TokenOutput
 
 from memupdate.errors import FieldError
+from memupdate.platform import batch_invariant
 from memupdate.platform.rollout.decoding import Request, generate_batch, served_model
 from memupdate.platform.rollout.settings import ServerSettings
 from memupdate.platform.rollout.snapshot import SnapshotReplica, current_version, mark_current
+from memupdate.request_checks import check_ids, check_sampling
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class TorchServer:
         if config.dtype not in DTYPES:
             raise FieldError("actor_rollout_ref.rollout.dtype", config.dtype, "one of " + ", ".join(DTYPES))
         torch.set_num_threads(ServerSettings.of(config).threads)
+        batch_invariant.enable_if_asked()
         self._config = config
         hf: HFModelConfig = omega_conf_to_dataclass(model_config)
         self._model = AutoModelForCausalLM.from_config(hf.hf_config, dtype=DTYPES[config.dtype]).eval()
@@ -106,38 +107,33 @@ class TorchServer:
         """
         if self._worker is None:
             self._worker = asyncio.create_task(self._serve())
-        request = self._request(list(prompt_ids), sampling_params)
+        request = self._request(prompt_ids, sampling_params)
         answer: asyncio.Future[TokenOutput] = asyncio.get_running_loop().create_future()
         await self._queue.put((request, answer))
         return await answer
 
     def _request(self, prompt_ids: list[int], params: dict[str, Any]) -> Request:
+        vocabulary = self._model.config.vocab_size
+        prompt_ids = check_ids(prompt_ids, vocabulary)
+        check_sampling(params, vocabulary)
+        given = {name: value for name, value in params.items() if value is not None}
         for name, neutral in (("top_p", (1, None)), ("top_k", (-1, 0, None)), ("repetition_penalty", (1, None))):
             if params.get(name) not in neutral:
                 raise FieldError(f"sampling_params.{name}", params[name], f"{neutral[0]} with the torch rollout server")
         room = self._max_length - len(prompt_ids)
         if room < 1:
             raise FieldError("prompt_ids", f"{len(prompt_ids)} tokens", f"fewer than {self._max_length}")
-        asked = params.get("max_new_tokens", params.get("max_tokens"))
-        max_new_tokens = min(room, self._config.response_length if asked is None else int(asked))
+        asked = given.get("max_new_tokens", given.get("max_tokens", self._config.response_length))
+        max_new_tokens = min(room, asked)
         self._served.check(prompt_ids, max_new_tokens)
         return Request(
             prompt_ids=prompt_ids,
             max_new_tokens=max_new_tokens,
-            temperature=float(params.get("temperature", 1.0)),
-            seed=int(params.get("sampling_seed", self._config.seed)),
-            stop_ids=self._stop_ids | frozenset(params.get("stop_token_ids") or ()),
-            logit_bias=self._logit_bias(params.get("logit_bias") or {}),
+            temperature=float(given.get("temperature", 1.0)),
+            seed=given.get("sampling_seed", self._config.seed),
+            stop_ids=self._stop_ids | frozenset(given.get("stop_token_ids", ())),
+            logit_bias={int(token): float(bias) for token, bias in given.get("logit_bias", {}).items()},
         )
-
-    def _logit_bias(self, given: Mapping[str, float]) -> dict[int, float]:
-        """Parses a bias in SGLang's format, in which ids are strings, like all keys of JSON."""
-        bias = {int(token): float(value) for token, value in given.items()}
-        vocabulary = self._model.config.vocab_size
-        for token, value in bias.items():
-            if not (0 <= token < vocabulary and isfinite(value)):
-                raise FieldError("sampling_params.logit_bias", {token: value}, f"finite numbers for ids < {vocabulary}")
-        return bias
 
     async def _serve(self) -> None:
         while True:

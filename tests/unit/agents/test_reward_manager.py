@@ -22,6 +22,7 @@ from verl import DataProto
 
 from memupdate.broker import MemoryStoreManager
 from memupdate.errors import FieldError
+from memupdate.failures import FailureLog
 from memupdate.memory import Operation
 from memupdate.rewards import ERROR_REWARD, MemoryRewardManager
 from memupdate.tools import TrajectoryCounts
@@ -169,6 +170,25 @@ def test_u33_an_error_costs_its_own_item_and_is_counted(
         assert await made.client.namespaces() == []  # closed, whatever happened
 
     asyncio.run(scenario())
+
+
+def test_u33_the_error_of_an_item_is_in_the_run_s_folder(
+    desk: Callable[..., Desk], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    run_dir = tmp_path_factory.mktemp("run")
+
+    async def scenario() -> None:
+        made = desk()
+        config = OmegaConf.merge(made.manager.config, {"memory": {"run_dir": str(run_dir)}})
+        made.manager = MemoryRewardManager(config=config, tokenizer=None)
+        await made.trajectory("t1", ADD)
+        await made.score("t1")
+        await made.score("never opened")
+
+    asyncio.run(scenario())
+    [failure] = FailureLog(run_dir).since(0)
+    assert failure.rollout == "never opened"
+    assert failure.error.startswith("UnknownNamespaceError: ")
 
 
 def test_u33_a_trajectory_that_reports_no_namespace_costs_itself(desk: Callable[..., Desk]) -> None:

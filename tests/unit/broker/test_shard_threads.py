@@ -29,7 +29,7 @@ def create(content: str, key: str = "") -> Operation:
 
 
 def run(shard: BrokerShard, namespace: str, *operations: Operation) -> list[Any]:
-    return [outcome.value for outcome in decode_outcomes(shard.run_encoded(encode_turn(namespace, operations)))]
+    return [outcome.value for outcome in decode_outcomes(shard.run_encoded(1, encode_turn(namespace, operations)))]
 
 
 def test_no_step_of_a_coroutine_runs_while_a_thread_holds_the_lock() -> None:
@@ -66,7 +66,7 @@ def test_u19_turns_from_many_threads_are_each_whole_and_happen_once(
     shard = BrokerShard(str(memories_dir), journal_dir=folder)
     names = ["shared", *(f"own-{number}" for number in range(THREADS))]
     for name in names:
-        shard.call(MemoryBroker.open, name, "conv-b")
+        shard.call(1, MemoryBroker.open, name, "conv-b")
     begin = threading.Barrier(THREADS)
 
     def trajectory(number: int) -> None:
@@ -76,11 +76,11 @@ def test_u19_turns_from_many_threads_are_each_whole_and_happen_once(
             written = run(shard, "shared", *pair)
             assert run(shard, "shared", *pair) == written  # delivered twice
             run(shard, f"own-{number}", create(f"{number} keeps {turn}"), Operation("search", {"query": "cello"}))
-            shard.call(MemoryBroker.stats, "shared")
+            shard.call(1, MemoryBroker.stats, "shared")
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(trajectory, range(THREADS)))
-    states = {name: shard.call(MemoryBroker.final_state, name) for name in names}
+    states = {name: shard.call(1, MemoryBroker.final_state, name) for name in names}
     stop(shard)
 
     contents = [memory["content"] for memory in states["shared"]["memories"]][2:]
@@ -98,7 +98,7 @@ def test_u19_turns_from_many_threads_are_each_whole_and_happen_once(
         assert MemoryBank.replay(base, operations).digest() == state["digest"]
     if journal:
         again = BrokerShard(str(memories_dir), journal_dir=folder)
-        assert {name: again.call(MemoryBroker.final_state, name) for name in names} == states
+        assert {name: again.call(1, MemoryBroker.final_state, name) for name in names} == states
         stop(again)
 
 
@@ -108,9 +108,9 @@ def test_a_turn_that_cannot_be_written_is_undone_for_every_thread(
     shard = BrokerShard(str(memories_dir), journal_dir=str(tmp_path / "journal"))
     names = [f"t{number}" for number in range(THREADS)]
     for name in names:
-        shard.call(MemoryBroker.open, name, "conv-b")
+        shard.call(1, MemoryBroker.open, name, "conv-b")
         run(shard, name, create("acknowledged"))
-    before = {name: shard.call(MemoryBroker.final_state, name) for name in names}
+    before = {name: shard.call(1, MemoryBroker.final_state, name) for name in names}
 
     def refuse(file: int, data: bytes) -> None:
         raise OSError(28, "No space left on device")
@@ -121,7 +121,7 @@ def test_a_turn_that_cannot_be_written_is_undone_for_every_thread(
         errors = [turn.exception(timeout=10) for turn in turns]
     assert all(isinstance(error, JournalError) and "No space left" in str(error) for error in errors)
     assert len({id(error) for error in errors}) == THREADS  # each caller has an error of its own
-    assert {name: shard.call(MemoryBroker.final_state, name) for name in names} == before
+    assert {name: shard.call(1, MemoryBroker.final_state, name) for name in names} == before
     assert run(shard, "t0", create("there is room again"))[0]["id"] == "m4"
     stop(shard)
 

@@ -47,7 +47,9 @@ def test_u38_report_pairs_rollouts_and_reports_parts_and_categories(tmp_path: Pa
     reward = result.figures["reward"]
     assert (reward.before.mean, reward.after.mean) == (pytest.approx(0.2), pytest.approx(0.4))
     assert reward.difference.mean == pytest.approx(0.2)
-    assert (reward.difference.low, reward.difference.high) == (pytest.approx(0.0), pytest.approx(0.4))
+    # Differences 0.4 and 0 in two conversations: error 0.2, and t is 12.706205 with one degree of freedom.
+    assert reward.difference.low == pytest.approx(0.2 - 12.706205 * 0.2)
+    assert reward.difference.high == pytest.approx(0.2 + 12.706205 * 0.2)
     assert result.categories[1][0] == 1
     assert result.categories[1][1].difference.mean == pytest.approx(0.4)
     assert result.figures["turns"].difference.mean == 0
@@ -94,6 +96,37 @@ def test_validations_without_a_pair_are_not_a_comparison(tmp_path: Path) -> None
     trace(tmp_path, 4, [("a", "c1", 1, 0.1), ("b", "c1", 1, 0.1)], failed="b")
     with pytest.raises(DataError, match="no held-out rollout was scored both at step 0 and at step 4"):
         report.compare(tmp_path)
+
+
+def test_every_interval_names_its_method_and_its_conversations(tmp_path: Path) -> None:
+    """Category 1 is asked in both conversations, category 4 in one, which gives a mean and no interval."""
+    rows = [("a", "c1", 1, 0.1), ("b", "c1", 1, 0.2), ("c", "c2", 1, 0.4), ("d", "c2", 4, 0.6)]
+    trace(tmp_path, 0, rows)
+    trace(tmp_path, 1, [(key, sample, category, value + 0.1 * len(sample)) for key, sample, category, value in rows])
+    result = report.compare(tmp_path)
+    saved = result.to_json()
+    assert saved["figures"]["reward"]["before"] == {
+        "mean": pytest.approx((0.15 + 0.5) / 2),  # the mean of the two conversations
+        "low": pytest.approx(0.325 - 12.706205 * 0.175),
+        "high": pytest.approx(0.325 + 12.706205 * 0.175),
+        "level": 0.95,
+        "method": "Student's t on cluster means",
+        "clusters": 2,
+        "seeds": 1,
+    }
+    alone = saved["categories"]["4"]["reward"]["difference"]
+    assert (alone["mean"], alone["low"], alone["high"]) == (pytest.approx(0.2), None, None)
+    assert (alone["method"], alone["clusters"]) == ("no interval: one cluster", 1)
+    text = report.render(result)
+    assert (
+        "mean over conversations [95 % interval], one training run; "
+        "Student's t on cluster means; no interval: one cluster\n"
+    ) in text
+    [line] = [line for line in text.splitlines() if line.startswith("4 single-hop (n=1)")]
+    numbers = "1 0.6000 no interval 0.8000 no interval 0.2000 no interval"
+    assert line.split("(n=1)")[1].split() == numbers.split()
+    [line] = [line for line in text.splitlines() if line.startswith("1 multi-hop (n=3)")]
+    assert line.split("(n=3)")[1].split()[0] == "2"
 
 
 def test_report_is_written_as_json_and_text(tmp_path: Path) -> None:

@@ -50,6 +50,11 @@ def test_a_client_sees_the_trained_schemas_and_the_tools_work() -> None:
         ("search_memory", {}, "Error: query: got None; allowed: a string"),
         ("search_memory", {"query": "x", "top": 3}, "Error: top: got 3; allowed: search_memory takes query"),
         ("delete_memory", {"memory_id": "m9"}, "Error: memory_id: 'm9' is not in the bank"),
+        (
+            "manage_memory",
+            {"operation": "create", "content": "x", "metadata": json.loads('{"a":' * 65 + "1" + "}" * 65)},
+            "Error: metadata: got 'a value with more levels'; allowed: lists and objects nested at most 64 levels deep",
+        ),
         ("forget", {}, "Error: tool: got 'forget'; allowed: search_memory, manage_memory"),
     ],
 )

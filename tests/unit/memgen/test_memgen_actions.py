@@ -45,6 +45,12 @@ def test_g21_the_penalty_of_a_group_worked_by_hand() -> None:
     assert invocation_penalties(groups, rewards, rates, 0.0) == [0.0] * 6
 
 
+def test_g21_a_high_reward_is_one_of_at_least_the_mean() -> None:
+    """The mean reward is 0.5: 0.6 is high beside 1.0. The mean rate of the two is 0.5, not the best answer's 0.2."""
+    found = invocation_penalties(["a"] * 4, [1.0, 0.6, 0.0, 0.4], [0.2, 0.8, 0.7, 0.4], 1.0)
+    assert found == pytest.approx([0.0, 0.3, 0.2, 0.0])
+
+
 def test_g21_groups_do_not_mix_and_their_order_does_not_matter() -> None:
     source = random.Random(0)
     rows = [(f"g{index % 3}", source.choice([0.0, 0.3, 1.0]), source.random()) for index in range(24)]

@@ -21,6 +21,7 @@ from memgen.weaver import MemGenModel, build_memgen
 from memupdate.errors import FieldError
 
 QUESTION = [{"role": "user", "content": "Say it back: red blue"}]
+LATER = [*QUESTION, {"role": "assistant", "content": "red blue"}, {"role": "user", "content": "Again"}]
 
 
 class NaiveServer:
@@ -75,7 +76,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def play(
-    checkpoint: Path, stage: str = "both", session: int = 0, step: int = 3, temperature: float = 0.8
+    checkpoint: Path,
+    stage: str = "both",
+    session: int = 0,
+    step: int = 3,
+    temperature: float = 0.8,
+    question: list[dict[str, str]] = QUESTION,
 ) -> tuple[AgentLoopOutput, NaiveServer, MemGenModel]:
     model = MemGenModel.from_pretrained(checkpoint).eval()
     server = NaiveServer(model)
@@ -94,7 +100,7 @@ def play(
         dataset_cls=None,  # type: ignore[arg-type]
         data_config=DictConfigWrap(config.data),
     )
-    row = {"raw_prompt": QUESTION, "uid": "d000000001", "global_steps": step, "session_id": session}
+    row = {"raw_prompt": question, "uid": "d000000001", "global_steps": step, "session_id": session}
     return asyncio.run(loop.run({"temperature": temperature}, **row)), server, model
 
 
@@ -140,6 +146,17 @@ def test_g20_a_block_at_the_end_of_its_budget_is_a_stop_and_not_a_cut(checkpoint
     found = {play(checkpoint, "trigger", session)[0].response_ids[0] for session in range(8)}
     reserved = MemGenModel.from_pretrained(checkpoint).rules.reserved
     assert reserved.prompt[0] in found and found - {reserved.prompt[0]}
+
+
+def test_a_later_turn_has_no_prompt_block(checkpoint: Path) -> None:
+    """Only the first turn's prompt may end in a block; the loop reads the turn from the prompt's ids."""
+    reserved = MemGenModel.from_pretrained(checkpoint).rules.reserved
+    closed = str(reserved.prompt[0])
+    _, first_turn, _ = play(checkpoint)
+    assert closed not in first_turn.requests[0]["logit_bias"]
+    output, server, _ = play(checkpoint, question=LATER)
+    assert all(closed in request["logit_bias"] for request in server.requests)
+    assert not set(output.response_ids) & set(reserved.prompt)
 
 
 def test_another_temperature_than_the_model_s_is_refused(checkpoint: Path) -> None:

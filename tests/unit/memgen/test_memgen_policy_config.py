@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from tiny_models import tiny_memgen
 from verl.trainer.ppo.core_algos import agg_loss
 
-from memgen.data.questions import Question, read_questions, write_questions
+from memgen.data.questions import QUESTIONS, Question
 from memgen.example import chat_tokenizer
 from memgen.settings import Settings, read_settings
 from memgen.training.policy_job import check_questions, verl_config
 from memupdate.errors import DataError, FieldError
 from memupdate.platform import config as run_config
+from memupdate.platform.checking.run import check_run
 
 INSTRUCTION = Path(__file__).resolve().parents[3] / "configs" / "latent_memory" / "instruction.yaml"
 NEEDED = ["model.reasoner=base", "dataset.train_file=train.jsonl", "run.output_dir=out", "run.method=grpo"]
+
+
+@pytest.fixture
+def composed_once(configs: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests change a config that hydra composed once."""
+    monkeypatch.setattr(run_config, "compose", lambda name, overrides: configs(name, *overrides))
 
 
 def settings(*options: str) -> Settings:
@@ -30,10 +38,19 @@ def config(*options: str, held_out: bool = False, ranks: int = 1) -> Any:
     return verl_config(settings(*options), Path("/runs/r/initial"), 20, held_out, longest_prompt=30, most_latents=48)
 
 
+def test_a_config_that_is_composed_once_is_hydras(configs: Callable[..., DictConfig]) -> None:
+    composed: list[list[str]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_config, "compose", lambda name, overrides: composed.append(overrides))
+        config("run.grpo.kl_beta=0.02", held_out=True)
+    assert configs("latent_grpo", *composed[0]) == run_config.compose("latent_grpo", composed[0])
+
+
+@pytest.mark.usefixtures("composed_once")
 @pytest.mark.parametrize("stage", ["weaver", "trigger", "both"])
 def test_g18_g20_g42_verl_accepts_every_stage(stage: str) -> None:
     found = config(f"run.stage={stage}", "run.grpo.lr.trigger=3e-4", "run.grpo.batch_size=4", "run.grpo.epochs=2")
-    run_config.check_engine(found)
+    check_run(found, "memgen", "latent_grpo")
     assert OmegaConf.missing_keys(found) == {"reward.reward_model.rollout.name"}  # of a reward model, which is off
     assert found.memgen.stage == stage
     trainable = {"weaver": ["weaver"], "trigger": ["trigger"], "both": ["weaver", "trigger"]}
@@ -42,6 +59,7 @@ def test_g18_g20_g42_verl_accepts_every_stage(stage: str) -> None:
     assert found.trainer.total_training_steps == 2 * 5
 
 
+@pytest.mark.usefixtures("composed_once")
 def test_the_rollout_is_the_policy_and_nothing_pays_for_indecision() -> None:
     """One temperature, no filters, no entropy bonus, one update a step, room for text and latents."""
     found = config("run.stage=trigger", "run.grpo.temperature=0.7", "run.grpo.max_new_tokens=100")
@@ -53,9 +71,10 @@ def test_the_rollout_is_the_policy_and_nothing_pays_for_indecision() -> None:
     assert found.data.max_prompt_length == 30
 
 
+@pytest.mark.usefixtures("composed_once")
 def test_g18_clip_group_and_divergence() -> None:
     found = config("run.grpo.clip=0.3", "run.grpo.group_size=6", "run.grpo.kl_beta=0.02", "run.grpo.updates=3")
-    run_config.check_engine(found)
+    check_run(found, "memgen", "latent_grpo")
     actor = found.actor_rollout_ref.actor
     assert (actor.clip_ratio, actor.clip_ratio_low, actor.clip_ratio_high) == (0.3, 0.3, 0.3)
     assert found.actor_rollout_ref.rollout.n == 6
@@ -70,6 +89,7 @@ LOSSES = torch.tensor([[6.0, 0.0, 0.0], [1.0, 2.0, 3.0]])
 ACTIONS = torch.tensor([[1, 0, 0], [1, 1, 1]])
 
 
+@pytest.mark.usefixtures("composed_once")
 @pytest.mark.parametrize(
     ("loss_type", "expected", "by_deviation"),
     [
@@ -86,6 +106,7 @@ def test_g18_loss_types_are_what_their_formulas_say(loss_type: str, expected: fl
     assert found.algorithm.norm_adv_by_std_in_grpo is by_deviation
 
 
+@pytest.mark.usefixtures("composed_once")
 def test_validation_runs_where_questions_are_held_out() -> None:
     without, with_some = config().trainer, config("run.grpo.batch_size=4", held_out=True).trainer
     assert (without.val_before_train, without.test_freq) == (False, -1)
@@ -95,10 +116,10 @@ def test_validation_runs_where_questions_are_held_out() -> None:
 
 def test_questions_are_written_and_read(tmp_path: Path) -> None:
     questions = [Question([{"role": "user", "content": "what?"}], "that"), Question([], "")]
-    write_questions(tmp_path / "a" / "q.parquet", questions)
-    assert read_questions(tmp_path / "a" / "q.parquet") == questions
+    QUESTIONS.write(tmp_path / "a" / "q.parquet", questions)
+    assert QUESTIONS.read(tmp_path / "a" / "q.parquet") == questions
     with pytest.raises(DataError, match="expected questions"):
-        read_questions(tmp_path / "none.parquet")
+        QUESTIONS.read(tmp_path / "none.parquet")
 
 
 def test_questions_that_cannot_be_asked_are_refused() -> None:

@@ -46,17 +46,31 @@ def test_g34_overrides_are_words_in_pairs_or_with_an_equals_sign() -> None:
         (["run.method=grpo", "run.ranks=3", "run.sft.batch_size=3"], "run.grpo.batch_size"),
         (["run.grpo.loss_type=ppo"], "run.grpo.loss_type"),
         (["run.grpo.lr=0.1"], "run.grpo.lr"),  # a section: a rate for each stage
-        (["run.grpo.lr.trigger=0"], "run.grpo.lr.trigger"),
+        (["run.grpo.lr.trigger=-1e-6"], "run.grpo.lr.trigger"),
         (["run.grpo.temperature=0"], "run.grpo.temperature"),
         (["run.grpo.invocation_penalty=-1"], "run.grpo.invocation_penalty"),
         (["run.grpo.kl_beta=-0.1"], "run.grpo.kl_beta"),
         (["run.grpo.save_steps=0"], "run.grpo.save_steps"),
+        (["run.method=grpo", "run.grpo.trajectory_deadline_s=0"], "run.grpo.trajectory_deadline_s"),
+        (["run.method=grpo", "run.grpo.step_deadline_s=5"], "run.grpo.step_deadline_s"),
+        (["run.method=grpo", "run.grpo.max_failed_rollouts=1"], "run.grpo.max_failed_rollouts"),
         (["run.sft.batch_size=0"], "run.sft.batch_size"),
         (["run.ranks=2", "run.sft.batch_size=5"], "run.sft.batch_size"),
         (["dataset.valid_ratio=1"], "dataset.valid_ratio"),
         (["dataset.reward=code"], "dataset.reward"),
         (["dataset.reward=''"], "dataset.reward"),
-        (["run.sft.lr=0"], "run.sft.lr"),
+        (["run.sft.lr=-1e-5"], "run.sft.lr"),
+        (["run.sft.lr=.nan"], "run.sft.lr"),
+        (["run.sft.clip_grad=0"], "run.sft.clip_grad"),
+        (["run.grpo.weight_decay=-0.1"], "run.grpo.weight_decay"),
+        (["run.grpo.valid_steps=0"], "run.grpo.valid_steps"),
+        (["run.sft.valid_steps=-5"], "run.sft.valid_steps"),
+        (["run.generation.temperature=-1"], "run.generation.temperature"),
+        (["run.generation.top_p=0"], "run.generation.top_p"),
+        (["run.generation.top_p=1.5"], "run.generation.top_p"),
+        (["run.generation.top_k=-1"], "run.generation.top_k"),
+        (["run.seed=-1"], "run.seed"),
+        ([f"run.output_dir={__file__}/below"], "run.output_dir"),
         (["model.mode=never"], "model.mode"),
         (["run.output_dir=null"], "run.output_dir"),
         (["run.mode=evaluate"], "dataset.test_file"),
@@ -69,6 +83,11 @@ def test_g34_a_setting_that_is_not_allowed_names_itself(options: list[str], fiel
     with pytest.raises(FieldError) as caught:
         read_settings(CONFIGS / "instruction.yaml", [*NEEDED, *options])
     assert caught.value.field == field
+
+
+def test_a_learning_rate_of_zero_is_allowed() -> None:
+    settings = read_settings(CONFIGS / "instruction.yaml", [*NEEDED, "run.sft.lr=0", "run.grpo.lr.trigger=0"])
+    assert (settings.run.sft.lr, settings.run.grpo.lr["trigger"]) == (0, 0)
 
 
 @pytest.mark.parametrize(

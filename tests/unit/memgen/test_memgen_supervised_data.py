@@ -9,7 +9,7 @@ import pytest
 
 from memgen.base.chat import generation_prefix
 from memgen.data.examples import read_examples, split_examples
-from memgen.data.rows import TrainingRow, read_rows, write_rows
+from memgen.data.rows import ROWS, TrainingRow
 from memgen.example import chat_tokenizer, conversations, copy_task, write_lines
 from memgen.weaver.rows import weave_examples
 from memgen.weaver.stream import DelimiterTable, ReservedIds, StreamRules
@@ -95,10 +95,10 @@ def test_gsm8k_as_it_is(tokenizer: Any) -> None:
 
 def test_rows_survive_the_disk(tmp_path: Path, tokenizer: Any, rules: StreamRules) -> None:
     rows = weave_file(write_lines(tmp_path / "a.jsonl", copy_task(3)), "instruction", tokenizer, rules)
-    write_rows(tmp_path / "rows.parquet", rows)
-    assert read_rows(tmp_path / "rows.parquet") == rows
+    ROWS.write(tmp_path / "rows.parquet", rows)
+    assert ROWS.read(tmp_path / "rows.parquet") == rows
     with pytest.raises(DataError, match="expected rows of training"):
-        read_rows(tmp_path / "none.parquet")
+        ROWS.read(tmp_path / "none.parquet")
 
 
 def test_a_split_is_seeded_and_shares_no_example(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from installed_package import install_into
 
 from memgen.data.examples import read_examples
 from memgen.data.formats import FORMATS
@@ -35,11 +36,8 @@ def contains(answer, reference):
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    info = tmp_path / "riddles-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: riddles\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[memgen.datasets]\nriddles = riddles:Riddles\n[memgen.rewards]\ncontains = riddles:contains\n"
+    install_into(
+        tmp_path, "[memgen.datasets]\nriddles = riddles:Riddles\n[memgen.rewards]\ncontains = riddles:contains\n"
     )
     (tmp_path / "riddles.py").write_text(CODE)
     monkeypatch.syspath_prepend(str(tmp_path))

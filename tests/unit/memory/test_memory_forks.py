@@ -136,9 +136,6 @@ def test_the_same_key_changes_nothing_the_second_time(bank: MemoryBank) -> None:
     assert [memory.content for memory in second[2]] == ["Oscar is a pig. He eats hay.", "He was born in 2019."]
     assert second[3:] == first[3:]
     assert bank.texts_to_embed(edits()[0]) == []
-    fork = bank.fork()
-    fork.apply(edits()[4])
-    assert fork.digest() == state
 
 
 def test_a_key_belongs_to_one_operation(bank: MemoryBank) -> None:

@@ -12,6 +12,8 @@ from transfer_queue import KVBatchMeta
 
 from memupdate.errors import MemupdateError
 from memupdate.platform import trainer as trainers
+from memupdate.platform.faults import RunFaults
+from memupdate.platform.limits import Limits
 from memupdate.platform.trainer import PlatformTrainer
 
 
@@ -23,8 +25,10 @@ class Failing(PlatformTrainer):
         objects[:] = [[{"role": "user", "content": "?"}]] * 2
         self.global_steps = 0
         self.settings = SimpleNamespace(run_dir=str(run_dir))
+        self.faults = RunFaults(run_dir, Limits(1, 1, 0.0), "memory")
         self.config = SimpleNamespace(
-            actor_rollout_ref=SimpleNamespace(rollout=SimpleNamespace(val_kwargs=SimpleNamespace(n=1)))
+            data=SimpleNamespace(train_batch_size=1),
+            actor_rollout_ref=SimpleNamespace(rollout=SimpleNamespace(n=1, val_kwargs=SimpleNamespace(n=1))),
         )
         self.val_dataset = [0, 1]
         self.val_dataloader = [{"raw_prompt": objects}]

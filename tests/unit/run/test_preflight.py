@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ from memupdate.errors import FieldError
 from memupdate.files import CONFIGS
 from memupdate.platform.rollout.check import check_rollout
 from memupdate.run.preflight import check_memory_section, check_tools, validate
-from memupdate.run.profiles import compose_profile
 
-EXTENDING = Path(__file__).resolve().parents[2] / "extending"
+Configs = Callable[..., DictConfig]
 ENTRY_POINTS = """\
 [memupdate.scorers]
 keyword = keyword_scorer:KeywordScorer
@@ -31,19 +31,8 @@ notanengine = diary_dataset:load_diary
 
 
 @pytest.fixture(autouse=True)
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The metadata that `pip install` would write for a package with these entry points."""
-    info = tmp_path / "site" / "toys-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRY_POINTS)
-    monkeypatch.syspath_prepend(str(info.parent))
-    monkeypatch.syspath_prepend(str(EXTENDING))
-
-
-def local(tmp_path: Path, *overrides: str) -> DictConfig:
-    places = [f"memory.run_dir={tmp_path}", f"memory.data_dir={tmp_path / 'data'}"]
-    return compose_profile("local", [*places, "actor_rollout_ref.model.path=local/tiny-policy", *overrides])
+def installed(install: Callable[[str], None]) -> None:
+    install(ENTRY_POINTS)
 
 
 @pytest.mark.parametrize(
@@ -54,14 +43,14 @@ def local(tmp_path: Path, *overrides: str) -> DictConfig:
         ("notanengine", r"entry 'notanengine' of memupdate\.rollouts.*a subclass of SnapshotReplica"),
     ],
 )
-def test_a_rollout_engine_that_does_not_exist(tmp_path: Path, name: str, message: str) -> None:
+def test_a_rollout_engine_that_does_not_exist(configs: Configs, name: str, message: str) -> None:
     with pytest.raises(FieldError, match=message):
-        validate(local(tmp_path, f"actor_rollout_ref.rollout.name={name}"))
+        validate(configs("local", f"actor_rollout_ref.rollout.name={name}"))
 
 
 @pytest.mark.parametrize("name", ["torch", "sglang", "vllm"])
-def test_a_rollout_engine_that_exists(tmp_path: Path, name: str) -> None:
-    check_rollout(local(tmp_path, f"actor_rollout_ref.rollout.name={name}"))
+def test_a_rollout_engine_that_exists(configs: Configs, name: str) -> None:
+    check_rollout(configs("local", f"actor_rollout_ref.rollout.name={name}"))
 
 
 @pytest.mark.parametrize(
@@ -79,9 +68,9 @@ def test_a_rollout_engine_that_exists(tmp_path: Path, name: str) -> None:
         ("memory.reward.scorer=rouge", r"^memory\.reward\.scorer\.name: got 'rouge'"),
     ],
 )
-def test_a_scorer_or_an_embedder_that_cannot_be_made(tmp_path: Path, override: str, message: str) -> None:
+def test_a_scorer_or_an_embedder_that_cannot_be_made(configs: Configs, override: str, message: str) -> None:
     with pytest.raises(FieldError, match=message):
-        check_memory_section(local(tmp_path, override))
+        check_memory_section(configs("local", override))
 
 
 @pytest.mark.parametrize(
@@ -94,14 +83,29 @@ def test_a_scorer_or_an_embedder_that_cannot_be_made(tmp_path: Path, override: s
         "memory.reward.scorer={name: f1, model: owner/model-that-nobody-has}",
     ],
 )
-def test_no_model_is_loaded(tmp_path: Path, override: str) -> None:
-    check_memory_section(local(tmp_path, override))
+def test_no_model_is_loaded(configs: Configs, override: str) -> None:
+    check_memory_section(configs("local", override))
 
 
-def test_the_judge_writes_no_cache(tmp_path: Path) -> None:
+def test_the_judge_writes_no_cache(configs: Configs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
     cache = tmp_path / "deep" / "replies.jsonl"
-    check_memory_section(local(tmp_path, f"memory.reward.scorer={{name: judge, model: m, cache: '{cache}'}}"))
+    check_memory_section(configs("local", f"memory.reward.scorer={{name: judge, model: m, cache: '{cache}'}}"))
     assert not cache.parent.exists()
+
+
+def test_a_judge_that_could_not_answer(configs: Configs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    cache = tmp_path / "replies.jsonl"
+    judge = f"memory.reward.scorer={{name: judge, model: m, cache: '{cache}'"
+    with pytest.raises(FieldError, match=r"^OPENAI_API_KEY: got ''; allowed: a key"):
+        check_memory_section(configs("local", judge + "}"))
+    with pytest.raises(FieldError, match=r"^memory\.reward\.scorer\.cache: got .*; allowed: a file of replies"):
+        check_memory_section(configs("local", judge + ", offline: true}"))
+    with pytest.raises(FieldError, match=r"^memory\.reward\.scorer\.model: got ''; allowed: the name of a model"):
+        check_memory_section(configs("local", "memory.reward.scorer=judge"))
+    cache.write_text("")
+    check_memory_section(configs("local", judge + "}"))
 
 
 def tool_file(tmp_path: Path, tools: object) -> Path:

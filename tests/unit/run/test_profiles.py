@@ -6,14 +6,21 @@ import pytest
 
 from memupdate.errors import FieldError
 from memupdate.platform.config import compose
+from memupdate.run import profiles
 from memupdate.run.profiles import compose_profile
 
 
-def test_a_profile_is_the_config_file_that_it_names() -> None:
-    seed = ["memory.seed=7"]
-    assert compose_profile("local", seed) == compose_profile("local_memory_grpo", seed)
-    assert compose_profile("local", seed) == compose("local_memory_grpo", seed)
-    assert compose_profile("local", seed).memory.seed == 7
+def test_a_profile_is_the_config_file_that_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compose_profile("local", ["memory.seed=7"]).memory.seed == 7
+    asked: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(profiles, "compose", lambda *arguments: asked.append(arguments))
+    for name in ("local", "local_memory_grpo", "cluster"):
+        compose_profile(name, ["memory.seed=7"])
+    assert asked == [
+        ("local_memory_grpo", ["memory.seed=7"]),
+        ("local_memory_grpo", ["memory.seed=7"]),
+        ("locomo_memory_grpo", ["memory.seed=7"]),
+    ]
 
 
 def test_a_name_that_is_no_config_file_is_refused() -> None:

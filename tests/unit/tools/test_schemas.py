@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from installed_package import install_into
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from mcp import Client
 from verl.tools.tool_registry import initialize_tools_from_config
@@ -37,12 +38,9 @@ def recent_memories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @contextmanager
 def installed(entry: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    info = folder / "site" / "other-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[memupdate.tools]\n{entry}\n")
+    site = install_into(folder / "site", f"[memupdate.tools]\n{entry}\n")
     with monkeypatch.context() as path:
-        path.syspath_prepend(str(folder / "site"))
+        path.syspath_prepend(str(site))
         path.syspath_prepend(str(EXTENDING))
         forget()
         try:

@@ -6,10 +6,6 @@ import subprocess
 import sys
 
 import pytest
-from omegaconf import OmegaConf
-
-from memupdate.errors import FieldError
-from memupdate.platform import config as run_config
 
 CHECK = """
 import torch, torch.nn.functional as F
@@ -65,10 +61,3 @@ def test_a_row_alone_is_the_row_in_a_batch(asked: str) -> None:
         assert "Warning" not in found.stderr
     else:
         assert "AssertionError" in found.stderr
-
-
-def test_it_is_refused_where_it_would_do_nothing() -> None:
-    """On a GPU the engine's own deterministic mode is the way."""
-    config = OmegaConf.create({"memory": {"batch_invariant": True}, "trainer": {"device": "cuda"}})
-    with pytest.raises(FieldError, match=r"got True; allowed: false with trainer\.device=cuda"):
-        run_config.check_batch_invariant(config, "memory")

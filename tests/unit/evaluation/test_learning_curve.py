@@ -1,0 +1,76 @@
+"""The figures of the learning benchmark, from traces written by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+from memupdate.evaluation import report
+from memupdate.evaluation.comparison import Pairing, pair_ends
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
+
+import learning_curve
+
+Rollouts = dict[str, tuple[str, float]]  # key -> conversation and reward
+
+
+def validations(run_dir: Path, *steps: Rollouts, failed: str = "") -> Pairing:
+    """Writes the validations of a run, in which the last step's rollout ``failed`` was not scored."""
+    (run_dir / "trace").mkdir(parents=True)
+    for step, rollouts in enumerate(steps):
+        rows = [
+            {
+                "key": key,
+                "sample_id": conversation,
+                "reward": {
+                    **dict.fromkeys(report.REWARD_PARTS, 0.0),
+                    "reward": reward,
+                    "reward_error": float(step == len(steps) - 1 and key == failed),
+                },
+            }
+            for key, (conversation, reward) in rollouts.items()
+        ]
+        (run_dir / "trace" / f"validation-{step:06d}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return pair_ends(run_dir)[1]
+
+
+def test_seeds_are_a_level_and_failures_are_counted(tmp_path: Path) -> None:
+    """Two seeds, whose changes differ by 0.4; no conversation differs from another. A failed rollout would count -0.1.
+
+    By hand: the seeds' mean changes are 0.1 and 0.5, their error 0.2, Student's t for one degree of freedom 12.706205.
+    """
+    before = {"a": ("c1", 0.2), "b": ("c2", 0.2), "c": ("c2", 0.2)}
+    trained = [
+        validations(tmp_path / "0", before, {"a": ("c1", 0.3), "b": ("c2", 0.3), "c": ("c2", -0.1)}, failed="c"),
+        validations(tmp_path / "1", before, {"a": ("c1", 0.7), "b": ("c2", 0.7), "c": ("c2", 0.7)}),
+    ]
+    controls = [validations(tmp_path / f"control-{seed}", before, before) for seed in range(2)]
+    figures = learning_curve.evaluations(trained, controls)
+    half = 12.706205 * 0.2
+    expected = {"mean": 0.3, "low": 0.3 - half, "high": 0.3 + half}
+    assert {name: figures["difference"][name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert {name: figures["trained_over_control"][name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert (figures["difference"]["clusters"], figures["difference"]["seeds"]) == (2, 2)
+    assert figures["trained_over_control"]["pairs"] == 5
+    assert (figures["control"]["mean"], figures["control"]["high"]) == (0, 0)
+    assert [(run["pairs"], run["failed"]["after"], run["unpaired"]["before"]) for run in figures["held_out"]] == [
+        (2, 1, 1),
+        (3, 0, 0),
+    ]
+    assert [run["pairs"] for run in figures["held_out_control"]] == [3, 3]
+    assert [one["seeds"] for one in figures["per_seed"]] == [1, 1]
+    assert math.isclose(figures["per_seed"][0]["high"], 0.1)  # its two conversations agree
+
+
+def test_a_single_conversation_is_drawn_without_an_interval(tmp_path: Path) -> None:
+    run = validations(tmp_path / "run", {"a": ("c1", 0.2)}, {"a": ("c1", 0.4)})
+    figures = learning_curve.evaluations([run], [run])
+    assert (figures["difference"]["low"], figures["difference"]["clusters"]) == (None, 1)
+    curves = {"training_reward": [[0.1, 0.2]], "training_reward_control": [[0.1, 0.1]]}
+    learning_curve.plot({**figures, **curves}, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
