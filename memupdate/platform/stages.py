@@ -87,7 +87,8 @@ def run_stage(
         raise RunStoppedError(f"{text} (log: {log})")
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
-        raise StageError(f"{beginning.why(process.returncode)}\nexit code {process.returncode}; the log's end:\n{tail}")
+        code = 128 - process.returncode if process.returncode > 128 else process.returncode  # -9: killed by SIGKILL
+        raise StageError(f"{beginning.why(code)}\nexit code {code}; the log's end:\n{tail}")
 
 
 def _pass_on(requests: FileIO, sent: int, count: int, stop_file: Path | None) -> None:

@@ -159,6 +159,11 @@ def test_a_failed_stage_shows_the_end_of_its_log(tmp_path: Path) -> None:
         run_stage([sys.executable, "-c", "import sys; print('the reason'); sys.exit(3)"], tmp_path / "log", {})
 
 
+def test_a_killed_stage_names_the_signal(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="killed by SIGKILL"):
+        run_stage([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], tmp_path / "log", {})
+
+
 def test_a_stage_without_checkpoints_is_ended_by_the_first_signal(tmp_path: Path) -> None:
     began = time.monotonic()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from latent_commands import ROOT, digest, environment, kill_all, script, words
@@ -127,6 +130,42 @@ def test_g24_a_killed_run_ends_with_the_weights_of_a_whole_one(
     assert 1 <= int((folder / TRACKER).read_text()) < 8
     script("weaver_train.sh", "instruction", options)
     assert digest(folder / "model") == digest(trained / "model")
+
+
+@pytest.mark.slow
+def test_a_run_that_got_sigterm_writes_a_checkpoint_ends_its_processes_and_goes_on_exactly(
+    inputs: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It stops at a step at which it would not save. Meanwhile a second start is told who holds the folder."""
+    from memgen.cli import main
+
+    folder = tmp_path / "stopped"
+    longer = {**inputs, "run.sft.save_steps": 1000, "run.sft.epochs": 30}
+    options = {**longer, "run.output_dir": folder}
+    config = str(ROOT / "configs" / "latent_memory" / "instruction.yaml")
+    command = ["bash", str(ROOT / "scripts" / "weaver_train.sh"), "instruction", *words(options)]
+    process = subprocess.Popen(command, env=environment(), text=True, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 240
+        while not ((folder / "train.log").is_file() and "step:1 - " in (folder / "train.log").read_text()):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 3  # supervisor, torchrun and a rank
+        assert main(["train", "--cfg-path", config, "--options", *words(options)]) == 2
+        assert f"held by process {process.pid} on " in capsys.readouterr().err
+        os.killpg(process.pid, signal.SIGTERM)
+        errors = process.communicate(timeout=120)[1]
+    finally:
+        if process.poll() is None:
+            kill_all(process)
+    assert process.returncode == 75 and "the same command continues" in errors
+    assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert not (folder / "model").exists()
+    assert 1 <= int((folder / TRACKER).read_text()) < 120
+    script("weaver_train.sh", "instruction", options)
+    script("weaver_train.sh", "instruction", {**longer, "run.output_dir": tmp_path / "whole"})
+    assert digest(folder / "model") == digest(tmp_path / "whole" / "model")
 
 
 @pytest.mark.slow
