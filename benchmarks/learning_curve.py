@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,20 @@ def one_run(job: Job, data_dir: Path, model: Path, name: str, seed: int, control
     pipeline.train(replace(job, run_dir=run_dir), run_dir, overrides)
     (run_dir / "seconds.json").write_text(json.dumps(time.monotonic() - started))
     return run_dir
+
+
+def train_seeds(
+    job: Job, policy: PolicySettings, data_dir: Path, seeds: Iterable[int]
+) -> tuple[list[Path], list[Path]]:
+    """Trains policy and control of each seed, both from this seed's warm start, and returns the folders of the runs."""
+    trained, controls = [], []
+    for seed in seeds:
+        logger.info("seed %d", seed)
+        seed_job = replace(job, policy=replace(policy, seed=seed))
+        model = prepare_policy(seed_job, data_dir)
+        trained.append(one_run(seed_job, data_dir, model, f"seed-{seed}", seed, control=False))
+        controls.append(one_run(seed_job, data_dir, model, f"control-{seed}", seed, control=True))
+    return trained, controls
 
 
 def compared(runs: Sequence[Pairing], field: str) -> dict[str, Any]:
@@ -147,13 +161,7 @@ def main() -> None:
     seeds = range(1 if options.quick else options.seeds)
     job = Job("local", None, options.runs, overrides=overrides)
     data_dir = pipeline.prepare_data(job)
-    trained, controls = [], []
-    for seed in seeds:
-        logger.info("seed %d", seed)
-        seed_job = replace(job, policy=replace(policy, seed=seed))
-        model = prepare_policy(seed_job, data_dir)
-        trained.append(one_run(seed_job, data_dir, model, f"seed-{seed}", seed, control=False))
-        controls.append(one_run(seed_job, data_dir, model, f"control-{seed}", seed, control=True))
+    trained, controls = train_seeds(job, policy, data_dir, seeds)
     lines = [line for run in trained for line in steps_of(run)]
     figures = {
         **evaluations([pair_ends(run)[1] for run in trained], [pair_ends(run)[1] for run in controls]),

@@ -11,6 +11,8 @@ import pytest
 
 from memupdate.evaluation import report
 from memupdate.evaluation.comparison import Pairing, pair_ends
+from memupdate.policy import PolicySettings
+from memupdate.run.job import Job
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
 
@@ -65,6 +67,33 @@ def test_seeds_are_a_level_and_failures_are_counted(tmp_path: Path) -> None:
     assert [run["pairs"] for run in figures["held_out_control"]] == [3, 3]
     assert [one["seeds"] for one in figures["per_seed"]] == [1, 1]
     assert math.isclose(figures["per_seed"][0]["high"], 0.1)  # its two conversations agree
+
+
+def test_each_seed_has_a_warm_start_that_its_control_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def made(job: Job, data_dir: Path) -> Path:
+        return tmp_path / f"policy-of-{job.policy.seed}" / "model"
+
+    def train(job: Job, run_dir: Path, overrides: list[str]) -> None:
+        values = dict(override.split("=", 1) for override in overrides)
+        model = Path(values["actor_rollout_ref.model.path"]).parent.name
+        started.append((model, values["memory.seed"], values.get("actor_rollout_ref.actor.optim.lr"), job.policy))
+        run_dir.mkdir(parents=True)
+
+    monkeypatch.setattr(learning_curve, "prepare_policy", made)
+    monkeypatch.setattr(learning_curve.pipeline, "train", train)
+    policy = PolicySettings(steps=7)
+    job = Job("local", None, tmp_path / "runs")
+    trained, controls = learning_curve.train_seeds(job, policy, tmp_path / "data", range(2))
+    own = [PolicySettings(steps=7, seed=seed) for seed in range(2)]
+    assert started == [
+        ("policy-of-0", "0", None, own[0]),
+        ("policy-of-0", "0", "0.0", own[0]),
+        ("policy-of-1", "1", None, own[1]),
+        ("policy-of-1", "1", "0.0", own[1]),
+    ]
+    assert len({*trained, *controls}) == 4
 
 
 def test_a_single_conversation_is_drawn_without_an_interval(tmp_path: Path) -> None:
