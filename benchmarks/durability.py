@@ -3,8 +3,9 @@
     python benchmarks/durability.py [--quick] [--out FILE] [--server FOLDER] [--operations N]
 
 ``broker``: eight processes use a shard of the broker with its journal, while it is killed with SIGKILL about every
-second. The shard is that of the Ray actor, served over a socket (``tests/served_shard.py``). The histories of all banks are checked for linearizability by the tests' checker. Every value that a bank holds
-in the end is read, so a lost write that nobody overwrote makes a history that is not linearizable.
+second. The shard is that of the Ray actor, served over a socket (``tests/served_shard.py``). The histories of all banks
+are checked for linearizability by the tests' checker. Every value that a bank holds in the end is read, so a lost write
+that nobody overwrote makes a history that is not linearizable.
 
 ``two_processes``: two processes make 10 writes each to the same memory, at the same time. ``kept`` is how many of the
 20 acknowledged writes are there afterwards, in each of several rounds. The reference server is the npm package
@@ -30,7 +31,8 @@ from mcp.client.stdio import stdio_client
 from memupdate.memory import Operation
 
 sys.path.insert(0, str(common.ROOT / "tests"))
-from killed_broker import PROCESSES, TURN
+from killed_broker import PROCESSES, TURN, use_served  # of the tests
+from served_shard import ServedShard, SocketClient, processes
 
 PACKAGE = "@modelcontextprotocol/server-memory"
 EACH = 10
