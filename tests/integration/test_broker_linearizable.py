@@ -61,11 +61,11 @@ class CheatingShard(BrokerShard):
                 self._broker.end(begun)
 
         if begun.on_disk is not None:
-            threading.Timer(0.03, write).start()
+            threading.Timer(0.02, write).start()
         return encode_outcomes(begun.outcomes)
 
 
 def test_a_shard_that_acknowledges_before_it_writes_is_caught(tmp_path: Path) -> None:
-    found = use_served(ServedShard(tmp_path, CheatingShard), 5_000, every_s=0.3, deadline_s=120)
+    found = use_served(ServedShard(tmp_path, CheatingShard), 1_000, every_s=0.5, deadline_s=120)
     assert found.kills >= 1
     assert found.violations
