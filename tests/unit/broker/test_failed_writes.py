@@ -190,7 +190,7 @@ class Refusing:
         return self._real(file, data)
 
 
-@pytest.mark.parametrize("steps", range(5))
+@pytest.mark.parametrize("steps", [1, 3])
 def test_no_exception_of_a_full_disk_is_lost_when_callers_go_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, steps: int
 ) -> None:
