@@ -13,6 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from memupdate.cli import main
+from memupdate.platform import launcher
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -60,6 +61,51 @@ def test_a_value_that_is_not_allowed(capsys: pytest.CaptureFixture[str], tmp_pat
     )
     assert "reward.scorer" in fails(capsys, tmp_path / "runs", "--", "memory.reward.scorer=guess")
     assert "a group of one has no baseline" in fails(capsys, tmp_path / "runs", "--", "actor_rollout_ref.rollout.n=1")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("actor_rollout_ref.rollout.name=sglan", "rollout.name: got 'sglan'; allowed: one of sglang_cpu, torch"),
+        ("actor_rollout_ref.rollout.tensor_model_parallel_size=3", "tensor_model_parallel_size: got 3; allowed: a "),
+        ("actor_rollout_ref.rollout.gpu_memory_utilization=1.5", "gpu_memory_utilization: got 1.5; allowed: a number"),
+        ("actor_rollout_ref.actor.ppo_mini_batch_size=64", "ppo_mini_batch_size: got 64; allowed: a divisor of"),
+        ("trainer.nnodes=2", "trainer.nnodes: got 2; allowed: 1, or set RAY_ADDRESS"),
+        ("trainer.logger=[console,wnadb]", "trainer.logger: got 'wnadb'; allowed: one of wandb"),
+        ("memory.embedder=minilm", "memory.embedder: got 'minilm'; allowed: one of hashing"),
+        (
+            "actor_rollout_ref.rollout.agent.default_agent_loop=agnet",
+            "default_agent_loop: got 'agnet'; allowed: one of",
+        ),
+        ("trainer.v1.trainer_mode=async", "trainer.v1.trainer_mode: got 'async'; allowed: one of sync"),
+        ("memory.reward.scorer=judge", "memory.reward.scorer.model: got ''; allowed: the name of a model"),
+        (
+            "+memory.broker_shard=2",
+            "broker_shard: got 2; allowed: no such key; did you mean memory.broker_shards?",
+        ),
+    ],
+)
+def test_a_dry_run_refuses_what_would_fail_in_a_ray_actor(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, override: str, message: str
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert message in fails(capsys, tmp_path / "runs", "--profile", "cluster", "--dry-run", "--", override)
+
+
+def test_a_resolved_config_is_checked_before_ray_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`train-config` takes a file that a user may have edited."""
+    assert main(["run", "--dry-run", "--runs", str(tmp_path)]) == 0
+    config = OmegaConf.load(tmp_path / "local-dry-run.yaml")
+    config.actor_rollout_ref.rollout.temperature = 0
+    config.actor_rollout_ref.model.path = "owner/model"
+    OmegaConf.save(config, tmp_path / "edited.yaml")
+    capsys.readouterr()
+    monkeypatch.setattr(launcher, "train", lambda *_: pytest.fail("the run was started"))
+    assert main(["train-config", str(tmp_path / "edited.yaml")]) == 2
+    message = "memupdate: actor_rollout_ref.rollout.temperature: got 0; allowed: a finite number above 0\n"
+    assert capsys.readouterr().err == message
 
 
 def test_an_unknown_profile(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -117,6 +163,7 @@ def test_the_cluster_profile_composes_and_validates_on_a_machine_without_a_gpu(t
         "HOME": str(tmp_path),
         "MEMUPDATE_IMAGE": "1",
         "MEMUPDATE_RUNS": str(tmp_path / "runs"),
+        "RAY_ADDRESS": "10.0.0.1:6379",  # needed by two nodes; nobody connects to it
     }
     done = subprocess.run(
         [*script, "--", "trainer.nnodes=2"], capture_output=True, text=True, timeout=300, check=False, env=environment
