@@ -155,7 +155,6 @@ def penalised(questions: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
     found = {weight: folder / str(weight) for weight in (0.0, 1.0)}
     options = {**questions, "dataset.train_file": train_file, "run.stage": "both", "run.grpo.lr.both": 0.02}
     changes = [{"run.grpo.invocation_penalty": weight, "run.output_dir": found[weight]} for weight in found]
-    changes.append({"run.grpo.lr.both": 0, "dataset.limit": 4, "run.output_dir": folder / "still"})
     with ThreadPoolExecutor() as pool:  # they mostly wait for processes to start
         list(pool.map(lambda one: script("trigger_train.sh", "gsm8k", options | one), changes))
     return found
@@ -176,11 +175,13 @@ def test_g20_g21_raising_lambda_lowers_the_invocation_rate(penalised: dict[float
     assert "memgen/invocation_penalty" not in free[0]
 
 
-def test_a_learning_rate_of_zero_trains_and_leaves_every_weight(penalised: dict[float, Path]) -> None:
-    """A control: one step with the penalty's gradient."""
-    still = penalised[1.0].parent / "still"
-    assert [line["actor/grad_norm"] > 0 for line in lines(still)] == [True]
-    assert digest(still / "initial") == digest(still / "model") != {}
+def test_a_learning_rate_of_zero_trains_and_leaves_every_weight(questions: dict[str, Any], tmp_path: Path) -> None:
+    """A control: one step, with a gradient."""
+    options = {**questions, **TRIGGER, "run.grpo.lr.trigger": 0, "dataset.limit": 4, "run.output_dir": tmp_path / "run"}
+    script("trigger_train.sh", "instruction", options)
+    [step] = lines(tmp_path / "run")
+    assert step["actor/grad_norm"] > 0 and step["memgen/invocation_penalty"] > 0
+    assert digest(tmp_path / "run" / "initial") == digest(tmp_path / "run" / "model") != {}
 
 
 def test_g42_weaver_and_trigger_train_together(penalised: dict[float, Path]) -> None:
