@@ -15,6 +15,7 @@ from typing import Any
 import ray
 import transfer_queue as tq
 from omegaconf import DictConfig
+from ray.actor import ActorHandle
 from transfer_queue import KVBatchMeta
 
 from memupdate.errors import MemupdateError, RunStoppedError
@@ -155,7 +156,9 @@ def actors_of(trainer: Any, agent_loop_manager: Any) -> list[Watched]:
     for replica in trainer.llm_server_manager.get_replicas():
         restarts = isinstance(replica, SnapshotReplica)
         groups.append((f"rollout server {replica.replica_rank}", replica.servers, not restarts))
-    groups.append(("router of rollout servers", [trainer.llm_server_manager.global_load_balancer], False))
+    router = trainer.llm_server_manager.global_load_balancer
+    if isinstance(router, ActorHandle):  # a router of the user's own may be something else
+        groups.append(("router of rollout servers", [router], False))
     groups.append(("reward worker", trainer.reward_loop_manager.reward_loop_workers, False))
     groups.append(("agent loop worker", agent_loop_manager.agent_loop_workers, False))
     return [

@@ -188,7 +188,7 @@ def test_the_actors_of_a_run_are_all_watched() -> None:
     trainer = SimpleNamespace(
         actor_rollout_wg=SimpleNamespace(workers=["t0", "t1"]),
         llm_server_manager=SimpleNamespace(
-            get_replicas=lambda: [SimpleNamespace(replica_rank=0, servers=["s0"])], global_load_balancer="b"
+            get_replicas=lambda: [SimpleNamespace(replica_rank=0, servers=["s0"])], global_load_balancer="no actor"
         ),
         reward_loop_manager=SimpleNamespace(reward_loop_workers=["r0", "r1"]),
     )
@@ -197,7 +197,6 @@ def test_the_actors_of_a_run_are_all_watched() -> None:
         ("training worker/0", "t0", False),
         ("training worker/1", "t1", False),
         ("rollout server 0/0", "s0", True),
-        ("router of rollout servers/0", "b", False),
         ("reward worker/0", "r0", False),
         ("reward worker/1", "r1", False),
         ("agent loop worker/0", "a0", False),
