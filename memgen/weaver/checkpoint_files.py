@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 
 from memgen.base.adapter_files import check_settings, find_adapter, save_adapter
 from memgen.base.decoder import Decoder
@@ -123,11 +123,15 @@ def publish(
     repo_id = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
     if revision is not None and not create_pr:
         hub.create_branch(repo_id, branch=revision, exist_ok=True)
-    commit = hub.upload_folder(
-        repo_id=repo_id,
-        folder_path=folder,
-        allow_patterns=PUBLISHED,
-        ignore_patterns=[CARD] if hub.file_exists(repo_id, CARD, revision=revision) else None,
+    there = hub.file_exists(repo_id, CARD, revision=revision)
+    files = sorted({file for pattern in PUBLISHED for file in folder.glob(pattern)})
+    commit = hub.create_commit(
+        repo_id,
+        [
+            CommitOperationAdd(path_in_repo=file.relative_to(folder).as_posix(), path_or_fileobj=file)
+            for file in files
+            if not (there and file.name == CARD)
+        ],
         commit_message=commit_message,
         commit_description=commit_description,
         revision=revision,

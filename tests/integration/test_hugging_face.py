@@ -223,7 +223,7 @@ def test_another_process_opens_it(program: str, saved: Path, made: Made, tmp_pat
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A hub that keeps the files of the commits that it gets. ``upload_folder`` is the real one."""
+    """A hub that keeps the files of the commits that it gets."""
     state: dict[str, Any] = {"commits": [], "files": {}, "card": False}
 
     def create_commit(self: HfApi, repo_id: str, operations: Any, **kwargs: Any) -> Any:
@@ -236,7 +236,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(HfApi, "create_commit", create_commit)
     monkeypatch.setattr(HfApi, "create_repo", lambda self, repo_id, **_: type("Url", (), {"repo_id": repo_id})())
-    monkeypatch.setattr(HfApi, "_validate_yaml", lambda self, content, **_: None)  # the hub itself does this
     monkeypatch.setattr(HfApi, "file_exists", lambda self, repo_id, name, **_: state["card"])
     return state
 
