@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, TaskType
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from memgen.base.adapters import LoraSettings, adapted_layers
 from memupdate.errors import DataError, FieldError
@@ -84,11 +84,9 @@ def check_adapter(folder: Path, decoder: nn.Module, name: str) -> None:
     a PEFT adapter. If the two differ, nobody can know which one was meant.
 
     Raises:
-        FieldError: a tensor is missing, extra or of another shape, a value differs from the model's, or rank, alpha or
-            target modules differ from the model's.
+        FieldError: a tensor is missing, extra or of another shape, or a value differs from the model's.
     """
     layers = adapted_layers(decoder, name)
-    _check_settings(folder, next(iter(layers.values())).settings[name])
     found = load_file(folder / WEIGHTS)
     wanted: dict[str, nn.Parameter] = {}
     for path, layer in layers.items():
@@ -127,7 +125,12 @@ def check_keys(where: str, missing: set[str], extra: set[str]) -> None:
         raise FieldError(where, f"with {sorted(extra)[:5]}", f"no tensor that is not the model's; {len(extra)} extra")
 
 
-def _check_settings(folder: Path, settings: LoraSettings) -> None:
+def check_settings(folder: Path, settings: LoraSettings) -> None:
+    """Checks that rank, alpha and target modules of a PEFT adapter are the model's.
+
+    Raises:
+        FieldError: one of them differs.
+    """
     stored = json.loads((folder / CONFIG).read_text())
     for key, value in (
         ("r", settings.rank),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from memgen.base.model_card import write_model_card
-
-if TYPE_CHECKING:
-    from memgen.weaver.modeling import MemGenForCausalLM
+from memgen.weaver.config import MemGenConfig
 
 TEXT = """# MemGen
 
@@ -34,8 +32,8 @@ print(tokenizer.decode(model.generate(**inputs, max_new_tokens=50)[0]))
 
 ## What is in the folder
 
-`model.safetensors` holds all tensors: the base model, the weaver and the trigger. The folders {adapters} hold copies of
-the LoRA adapters in PEFT's format.
+`model.safetensors` holds all tensors: the base model, the weaver and the trigger. The LoRA adapters are also
+there in PEFT's format: {adapters}.
 
 ## For the author
 
@@ -43,18 +41,19 @@ Add what it was trained on, how well it does, and a license. The license of the 
 """
 
 
-def write_card(model: MemGenForCausalLM, folder: Path) -> None:
+def write_card(folder: Path, config: MemGenConfig, adapters: Sequence[str], tags: Sequence[str]) -> None:
     """Writes the card of a checkpoint, unless there is one.
 
     Args:
-        model: the model.
         folder: folder of the checkpoint.
+        config: the model's config.
+        adapters: names of its adapters.
+        tags: the user's tags of the model.
     """
-    config = model.config
-    adapters = " and ".join(f"`{name}_adapter`" for name, _, _ in model.adapters())
+    folders = " and ".join(f"`{name}_adapter`" for name in adapters)
     write_model_card(
         folder,
         base=config.text_config.name_or_path,
-        tags=["memgen", "latent-memory", *(model.model_tags or [])],
-        text=TEXT.format(weaver=config.weaver, trigger=config.trigger, adapters=adapters),
+        tags=["memgen", "latent-memory", *tags],
+        text=TEXT.format(weaver=config.weaver, trigger=config.trigger, adapters=folders),
     )

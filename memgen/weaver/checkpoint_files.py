@@ -1,22 +1,20 @@
-"""The files of a checkpoint beside ``config.json`` and the model's tensors: PEFT's adapters, loader code, model card."""
+"""The files beside the config and the tensors of a checkpoint: PEFT's adapters, loader code and model card."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 
-from memgen.base.adapter_files import check_adapter, check_keys, find_adapter, save_adapter
+from memgen.base.adapter_files import check_settings, find_adapter, save_adapter
+from memgen.base.decoder import Decoder
 from memgen.base.model_card import CARD
 from memgen.weaver.card import write_card
-from memgen.weaver.config import REMOTE_CODE
-
-if TYPE_CHECKING:
-    from memgen.weaver.modeling import MemGenForCausalLM
+from memgen.weaver.config import REMOTE_CODE, MemGenConfig
 
 # What belongs to a checkpoint. Nothing else of its folder is uploaded.
 PUBLISHED = [
@@ -32,50 +30,67 @@ PUBLISHED = [
 PLACE = ("subfolder", "revision", "cache_dir", "token", "local_files_only", "force_download", "proxies")
 
 
-def check_complete(model: MemGenForCausalLM, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Checks that a state dict holds every tensor of the weaver and the trigger.
+class Adapter(NamedTuple):
+    """An adapter of a model.
 
-    Raises:
-        FieldError: one is missing.
+    Attributes:
+        name: its name.
+        prefix: prefix of its decoder's parameters.
+        decoder: the decoder that it is in.
     """
-    trained = {key for key, _ in model.named_parameters() if model.component_of(key) is not None}
-    check_keys("state_dict", missing=trained - set(tensors), extra=set())
+
+    name: str
+    prefix: str
+    decoder: Decoder
 
 
-def write_beside(model: MemGenForCausalLM, tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
+def write_beside(
+    folder: Path,
+    config: MemGenConfig,
+    adapters: Sequence[Adapter],
+    tensors: Mapping[str, torch.Tensor],
+    tags: Sequence[str],
+) -> None:
     """Writes the adapters, the loader code and, if there is none, a model card.
 
     Args:
-        model: the model.
-        tensors: its state dict.
         folder: folder of the checkpoint.
+        config: the model's config.
+        adapters: its adapters.
+        tensors: its state dict.
+        tags: the user's tags of the model.
     """
-    for name, prefix, decoder in model.adapters():
+    for name, prefix, decoder in adapters:
         mine = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
         base = getattr(decoder.config, "_name_or_path", None) or None
-        save_adapter(folder / f"{name}_adapter", mine, name, model.config.lora(name), base)
+        save_adapter(folder / f"{name}_adapter", mine, name, config.lora(name), base)
     shutil.copyfile(Path(__file__).with_name("remote_code.py"), folder / REMOTE_CODE)
-    write_card(model, folder)
+    write_card(folder, config, [adapter.name for adapter in adapters], tags)
 
 
-def check_copies(model: MemGenForCausalLM, name_or_path: str, place: Mapping[str, Any]) -> None:
-    """Checks that the PEFT adapters of a checkpoint are copies of the adapters in a model that was loaded from it.
+def find_adapters(
+    model: str, place: Mapping[str, Any], config: MemGenConfig, adapters: Sequence[Adapter]
+) -> dict[str, Path]:
+    """Returns the folders of a checkpoint's PEFT adapters by name, and checks their settings.
 
     Args:
-        model: the model.
-        name_or_path: folder of the checkpoint, or its name on the hub.
+        model: folder of the checkpoint, or its name on the hub.
         place: those of the loader's arguments that :data:`PLACE` names.
+        config: the model's config.
+        adapters: the model's adapters.
 
     Raises:
-        FieldError: see :func:`memgen.base.adapter_files.check_adapter`.
         DataError: a file is missing.
+        FieldError: rank, alpha or target modules of an adapter are not the config's.
     """
-    commit = getattr(model.config, "_commit_hash", None)
-    place = {key: value for key, value in place.items() if value is not None}
+    commit = getattr(config, "_commit_hash", None)
+    given = {key: value for key, value in place.items() if value is not None}
     if commit is not None:  # a branch may have moved since the model's tensors were read
-        place["revision"] = commit
-    for name, _, decoder in model.adapters():
-        check_adapter(find_adapter(name_or_path, name, **place), decoder, name)
+        given["revision"] = commit
+    folders = {name: find_adapter(model, name, **given) for name, _, _ in adapters}
+    for name, folder in folders.items():
+        check_settings(folder, config.lora(name))
+    return folders
 
 
 def publish(
@@ -108,11 +123,15 @@ def publish(
     repo_id = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
     if revision is not None and not create_pr:
         hub.create_branch(repo_id, branch=revision, exist_ok=True)
-    commit = hub.upload_folder(
-        repo_id=repo_id,
-        folder_path=folder,
-        allow_patterns=PUBLISHED,
-        ignore_patterns=[CARD] if hub.file_exists(repo_id, CARD, revision=revision) else None,
+    there = hub.file_exists(repo_id, CARD, revision=revision)
+    files = sorted({file for pattern in PUBLISHED for file in folder.glob(pattern)})
+    commit = hub.create_commit(
+        repo_id,
+        [
+            CommitOperationAdd(path_in_repo=file.relative_to(folder).as_posix(), path_or_fileobj=file)
+            for file in files
+            if not (there and file.name == CARD)
+        ],
         commit_message=commit_message,
         commit_description=commit_description,
         revision=revision,

@@ -11,24 +11,24 @@ from typing import Any, overload
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoModel, AutoModelForCausalLM, GenerationConfig, GenerationMixin, PreTrainedModel
-from transformers.generation import BaseStreamer, GenerateDecoderOnlyOutput
-from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers import AutoModel, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
+from transformers.generation.utils import GenerateDecoderOnlyOutput
 
-from memgen.base.adapter_files import check_keys
+from memgen.base.adapter_files import check_adapter, check_keys
 from memgen.base.adapters import add_adapter, is_adapter_key
 from memgen.base.decoder import Decoder
 from memgen.base.packed import ATTENTION
 from memgen.base.prompts import find_prompts, turn_of, unpack
 from memgen.base.sampling import SamplingSettings
 from memgen.methods import OnIds
-from memgen.weaver.checkpoint_files import PLACE, check_complete, check_copies, publish, write_beside
+from memgen.weaver.checkpoint_files import PLACE, Adapter, find_adapters, publish, write_beside
 from memgen.weaver.config import COMPONENTS, MemGenConfig
 from memgen.weaver.gate import gate_logits
 from memgen.weaver.generated import GeneratedBatch
 from memgen.weaver.generation import Generation
 from memgen.weaver.kinds import TRIGGERS, WEAVERS
 from memgen.weaver.lanes import Lanes
+from memgen.weaver.output import MemGenOutput
 from memgen.weaver.plain_generation import default_settings, generate_plain
 from memgen.weaver.prompts import check_stream_prompts
 from memgen.weaver.sampler import Sampler
@@ -40,7 +40,7 @@ from memgen.weaver.weavers import MemGenWeaver
 from memupdate.errors import FieldError
 
 
-class MemGenForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]  # generate has overloads
+class MemGenForCausalLM(PreTrainedModel, GenerationMixin):
     """A Hugging Face model over streams of text and latents.
 
     :meth:`forward` is teacher-forced and differentiable. :meth:`generate` is not differentiable. Only the weaver and
@@ -169,7 +169,7 @@ class MemGenForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
         return_dict: bool | None = None,
-    ) -> CausalLMOutputWithPast:
+    ) -> MemGenOutput:
         """Computes the logits of the policy over whole streams.
 
         Args:
@@ -226,7 +226,7 @@ class MemGenForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             self.config.temperature,
         )
         loss = None if labels is None else self._loss(logits, input_ids, labels)
-        return CausalLMOutputWithPast(loss=loss, logits=logits)  # type: ignore[arg-type]  # of any dtype
+        return MemGenOutput(loss=loss, logits=logits)  # type: ignore[arg-type]  # of any dtype
 
     def _plan(
         self,
@@ -266,7 +266,7 @@ class MemGenForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
     # -- generation
 
-    @overload
+    @overload  # type: ignore[override]  # it returns streams for prompts that are lists
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
@@ -281,33 +281,35 @@ class MemGenForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
     @overload
     def generate(
-        self,
-        prompts: torch.Tensor | None = None,
-        *,
-        input_ids: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        generation_config: GenerationConfig | None = None,
-        streamer: BaseStreamer | None = None,
-        **settings: Any,
+        self, prompts: torch.Tensor | None = None, **hugging_face: Any
     ) -> torch.Tensor | GenerateDecoderOnlyOutput: ...
 
-    def generate(  # type: ignore[misc, override]  # the overloads say what is accepted
-        self, prompts: Sequence[Sequence[int]] | torch.Tensor | None = None, **arguments: Any
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]] | torch.Tensor | None = None,
+        *,
+        max_new_tokens: int | None = None,
+        sampling: SamplingSettings | None = None,
+        stop_ids: Iterable[int] = (),
+        turns: Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
+        on_ids: OnIds | None = None,
+        **hugging_face: Any,
     ) -> GeneratedBatch | torch.Tensor | GenerateDecoderOnlyOutput:
         """Generates a response to each prompt. The response to one prompt does not depend on the other prompts.
 
-        Prompts that are a tensor, also as ``input_ids`` or ``inputs``, are answered as other models of Hugging Face do,
-        with a tensor of text ids: see :func:`memgen.weaver.plain_generation.generate_plain`. For prompts that are lists
-        the arguments are:
+        For a tensor of prompts (positional, or as ``input_ids`` or ``inputs``) it takes and returns what other models
+        of Hugging Face do, see :func:`memgen.weaver.plain_generation.generate_plain`. The rest is about lists of ids.
 
         Args:
             prompts: text ids of each row.
-            arguments: ``max_new_tokens``, the maximum number of text ids per response (latents do not count);
-                ``sampling``, how ids are sampled (None means ``config.temperature`` without filters); ``stop_ids``, ids
-                that end a response; ``turns``, the 0-based turn of each row in its conversation (if None,
-                ``generation_prefix_ids`` finds it); ``seeds``, the random seed of each row (if None, seeds are drawn
-                from PyTorch's global random state); ``on_ids``, a function that is called with a row's index and the
-                new ids of its response.
+            max_new_tokens: maximum number of text ids per response; latents do not count.
+            sampling: how ids are sampled. None means ``config.temperature`` without filters.
+            stop_ids: ids that end a response.
+            turns: 0-based turn of each row in its conversation. If None, ``generation_prefix_ids`` finds it.
+            seeds: random seed of each row. If None, seeds are drawn from PyTorch's global random state.
+            on_ids: function that is called with a row's index and the new ids of its response.
+            hugging_face: arguments of Hugging Face's ``generate``, only with a tensor of prompts.
 
         Returns:
             The streams, log-probs and decisions of the rows, and the number of computed positions.
@@ -317,32 +319,24 @@ class MemGenForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
                 the number of turns or seeds differs from the number of prompts, the response does not fit into the
                 context, ``max_new_tokens`` is below 1, or an argument is not supported.
         """
-        if prompts is not None and not isinstance(prompts, torch.Tensor):
-            return self._generate_streams(prompts, **arguments)
-        given = [prompts, arguments.pop("inputs", None), arguments.pop("input_ids", None)]
-        tensors = [one for one in given if one is not None]
-        if len(tensors) != 1:
-            raise FieldError("input_ids", f"{len(tensors)} tensors of prompts", "one tensor of prompts")
-        return generate_plain(
-            self,
-            tensors[0],
-            arguments.pop("attention_mask", None),
-            arguments.pop("generation_config", None),
-            arguments.pop("streamer", None),
-            arguments,
-        )
-
-    def _generate_streams(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        max_new_tokens: int,
-        sampling: SamplingSettings | None = None,
-        stop_ids: Iterable[int] = (),
-        turns: Sequence[int] | None = None,
-        seeds: Sequence[int] | None = None,
-        on_ids: OnIds | None = None,
-    ) -> GeneratedBatch:
+        if prompts is None or isinstance(prompts, torch.Tensor):
+            ours = {
+                "sampling": sampling,
+                "stop_ids": stop_ids or None,
+                "turns": turns,
+                "seeds": seeds,
+                "on_ids": on_ids,
+            }
+            plain = hugging_face | {name: value for name, value in ours.items() if value is not None}
+            if max_new_tokens is not None:
+                plain["max_new_tokens"] = max_new_tokens
+            if prompts is not None:
+                plain["input_ids" if "input_ids" not in plain else "inputs"] = prompts
+            return generate_plain(self.generate, self.generation_config, set(self.rules.reserved.all), plain)
+        if hugging_face:
+            raise FieldError("generate", sorted(hugging_face), "none of these for prompts that are lists of ids")
+        if max_new_tokens is None:
+            raise FieldError("max_new_tokens", None, "an integer of at least 1")
         check_stream_prompts(prompts, max_new_tokens, self.config)
         if turns is None:
             turns = [turn_of(prompt, self.config.generation_prefix_ids) for prompt in prompts]
@@ -382,14 +376,16 @@ class MemGenForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
     # -- checkpoints
 
-    def adapters(self) -> list[tuple[str, str, Decoder]]:
-        """Returns for each adapter its name, the parameter prefix of its decoder, and the decoder."""
+    def adapters(self) -> list[Adapter]:
+        """Returns the adapters of the weaver and the trigger."""
         parts: tuple[tuple[str, MemGenWeaver | MemGenTrigger], ...] = (
             ("weaver", self.weaver),
             ("trigger", self.trigger),
         )
         return [
-            (part.adapter, "reasoner.model." if part.own_decoder is None else f"{name}.own_decoder.", part.decoder)
+            Adapter(
+                part.adapter, "reasoner.model." if part.own_decoder is None else f"{name}.own_decoder.", part.decoder
+            )
             for name, part in parts
             if part.adapter is not None
         ]
@@ -427,17 +423,20 @@ class MemGenForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         folder = Path(save_directory)
         tensors = self.state_dict() if state_dict is None else state_dict
         if is_main_process:
-            check_complete(self, tensors)
+            trained = {name for name, _ in self.named_parameters() if self.component_of(name) is not None}
+            check_keys("state_dict", missing=trained - set(tensors), extra=set())
         # Hugging Face's method empties the dictionary that it is given.
         super().save_pretrained(
             folder, is_main_process=is_main_process, state_dict=dict(tensors), max_shard_size=max_shard_size
         )
         if is_main_process:
-            write_beside(self, tensors, folder)
+            write_beside(folder, self.config, self.adapters(), tensors, self.model_tags or [])
             if push_to_hub:
                 publish(folder, **{"repo_id": folder.name, **hub})
 
-    def push_to_hub(self, repo_id: str, *, max_shard_size: int | str = "50GB", **hub: Any) -> str:
+    def push_to_hub(  # type: ignore[override]  # its other arguments are collected in hub
+        self, repo_id: str, *, max_shard_size: int | str = "50GB", **hub: Any
+    ) -> str:
         """Uploads the model in one commit.
 
         Args:
@@ -484,13 +483,15 @@ class MemGenForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             **{**kwargs, "ignore_mismatched_sizes": True, "output_loading_info": True},
         )
         model, info = loaded
+        # Tensors that the caller brings have no files.
+        folders = {} if given else find_adapters(where, place, model.config, model.adapters())
         for key, stored, expected in info["mismatched_keys"]:
             raise FieldError(f"{where}: {key}", tuple(stored), f"shape {tuple(expected)}, as its config.json says")
         check_keys(where, missing=set(info["missing_keys"]), extra=set(info["unexpected_keys"]))
         if len(set(getattr(model, "hf_device_map", {}).values())) > 1:
             raise FieldError("device_map", model.hf_device_map, "one device: the model cannot be spread over several")
-        if not given:  # tensors that the caller brings have no files
-            check_copies(model, where, place)
+        for adapter in model.adapters() if folders else []:
+            check_adapter(folders[adapter.name], adapter.decoder, adapter.name)
         model.train_only(*model.config.trainable)
         return (model, info) if wants_info else model
 

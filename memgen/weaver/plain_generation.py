@@ -7,19 +7,21 @@ as always, but the returned ids are text only: prompt and response can be decode
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel
-from transformers.generation import BaseStreamer, GenerateDecoderOnlyOutput
+from transformers.generation.streamers import BaseStreamer
+from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from memgen.base.sampling import SamplingSettings
+from memgen.methods import OnIds
+from memgen.weaver.generated import GeneratedBatch
 from memupdate.errors import FieldError
-
-if TYPE_CHECKING:
-    from memgen.weaver.modeling import MemGenForCausalLM
 
 # What Hugging Face assumes where nothing is set. A setting that is not used here must have this value.
 DEFAULTS: Mapping[str, Any] = {
@@ -118,22 +120,21 @@ def read_settings(given: GenerationConfig, width: int) -> PlainSettings:
 
 
 def generate_plain(
-    model: MemGenForCausalLM,
-    input_ids: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    generation_config: GenerationConfig | None,
-    streamer: BaseStreamer | None,
-    changes: dict[str, Any],
+    respond: Callable[..., GeneratedBatch],
+    own: GenerationConfig,
+    reserved: AbstractSet[int],
+    arguments: dict[str, Any],
 ) -> torch.Tensor | GenerateDecoderOnlyOutput:
     """Generates text.
 
     Args:
-        model: the model.
-        input_ids: prompts (B, L), padded on either side.
-        attention_mask: 1 for real ids (B, L). If None, only padding with the pad id is not real.
-        generation_config: the settings. Where they say nothing, the model's own apply.
-        streamer: receives the prompt and then the text ids, for a single prompt.
-        changes: settings that replace those of the config.
+        respond: the model's ``generate`` for prompts that are lists.
+        own: the model's own settings. They apply where the caller says nothing.
+        reserved: the reserved ids.
+        arguments: what the caller passed. ``input_ids`` or ``inputs`` are prompts (B, L), padded on either side.
+            ``attention_mask`` (B, L) is 1 for real ids; without it only padding with the pad id is not real.
+            ``streamer`` receives a single prompt and then its text ids. The others are ``generation_config`` and
+            settings that replace those of the config.
 
     Returns:
         Prompts and the text of the responses (B · copies, L + N), padded on the right.
@@ -141,43 +142,52 @@ def generate_plain(
     Raises:
         FieldError: an argument is not supported. See also :meth:`memgen.weaver.modeling.MemGenForCausalLM.generate`.
     """
-    config = copy.deepcopy(generation_config or model.generation_config)
-    config.update(**model.generation_config.to_dict(), defaults_only=True)
-    unknown = {
-        key: value for key, value in config.update(**changes).items() if value is not None and value is not False
-    }
+    names = ("input_ids", "inputs", "attention_mask", "streamer", "generation_config")
+    first, second, mask, streamer, given = (arguments.pop(name, None) for name in names)
+    if (first is None) == (second is None):
+        raise FieldError("input_ids", "none" if first is None else "two tensors", "one tensor of prompts")
+    input_ids: torch.Tensor = second if first is None else first
+    config = copy.deepcopy(given or own)
+    config.update(**own.to_dict(), defaults_only=True)
+    unknown = [name for name, value in config.update(**arguments).items() if value is not None and value is not False]
     if unknown:
-        raise FieldError("generate", sorted(unknown), "input_ids, attention_mask, streamer and a generation config")
+        raise FieldError("generate", sorted(unknown), f"{', '.join(names)} and settings of a generation config")
     settings = read_settings(config, input_ids.shape[1])
     if streamer is not None and len(input_ids) * settings.copies > 1:
         raise FieldError("streamer", f"{len(input_ids) * settings.copies} responses", "a single response")
-    prompts = _prompts(input_ids, attention_mask, config)
-    prompts = [prompt for prompt in prompts for _ in range(settings.copies)]
-    reserved = set(model.rules.reserved.all)
-
-    def tell(_: int, ids: list[int]) -> None:
-        for token in ids:
-            if streamer is not None and token not in reserved:
-                streamer.put(torch.tensor([token]))
-
-    if streamer is not None:
-        streamer.put(input_ids.cpu())
-    try:
-        batch = model.generate(
+    prompts = [prompt for prompt in _prompts(input_ids, mask, config) for _ in range(settings.copies)]
+    with _told(streamer, input_ids, reserved) as tell:
+        batch = respond(
             prompts,
             max_new_tokens=settings.max_new_tokens,
             sampling=settings.sampling,
             stop_ids=settings.stop_ids,
             on_ids=tell,
         )
-    finally:
-        if streamer is not None:
-            streamer.end()  # a reader in another thread waits for it
     longest = max(len(row.text_ids) for row in batch.rows)
     responses = [row.text_ids + [settings.pad_id] * (longest - len(row.text_ids)) for row in batch.rows]
     before = input_ids.repeat_interleave(settings.copies, 0)
     sequences = torch.cat([before, torch.tensor(responses, dtype=before.dtype, device=before.device)], 1)
     return GenerateDecoderOnlyOutput(sequences=sequences) if settings.as_output else sequences  # type: ignore[arg-type]
+
+
+@contextmanager
+def _told(streamer: BaseStreamer | None, input_ids: torch.Tensor, reserved: AbstractSet[int]) -> Iterator[OnIds | None]:
+    """Gives a streamer the prompt, then each text id, and always the end: a reader in another thread waits for it."""
+    if streamer is None:
+        yield None
+        return
+
+    def tell(_: int, ids: list[int]) -> None:
+        for token in ids:
+            if token not in reserved:
+                streamer.put(torch.tensor([token]))
+
+    try:
+        streamer.put(input_ids.cpu())
+        yield tell
+    finally:
+        streamer.end()
 
 
 def _prompts(input_ids: torch.Tensor, mask: torch.Tensor | None, config: GenerationConfig) -> list[list[int]]:

@@ -246,6 +246,7 @@ def test_public_signatures_of_memgen_are_locked() -> None:
     for method in (memgen.MemGenWeaver.augment_prompt, memgen.MemGenWeaver.augment_inference):
         assert list(inspect.signature(method).parameters) == ["self", "inputs_embeds", "attention_mask"]
     generating = inspect.signature(memgen.MemGenModel.generate).parameters
-    assert list(generating) == ["self", "prompts", "max_new_tokens", "sampling", "stop_ids", "turns", "seeds", "on_ids"]
+    own = ["self", "prompts", "max_new_tokens", "sampling", "stop_ids", "turns", "seeds", "on_ids"]
+    assert list(generating) == [*own, "hugging_face"]
     forward = list(inspect.signature(memgen.MemGenModel.forward).parameters)
     assert forward[1:7] == ["input_ids", "attention_mask", "position_ids", "prompt_lengths", "turns", "labels"]

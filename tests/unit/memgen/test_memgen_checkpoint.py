@@ -26,7 +26,8 @@ def test_saved_and_loaded_is_the_same(weaver: str, trigger: str, separate: bool,
     model = tiny_memgen(weaver, trigger, separate=separate, base={"tie_word_embeddings": tied})
     model.save_pretrained(tmp_path)
     assert not [file for file in tmp_path.rglob("*") if file.suffix in (".bin", ".pt", ".pkl")]
-    assert not [key for key in load_file(tmp_path / "model.safetensors") if "lora" in key]
+    lora = {key for key in load_file(tmp_path / "model.safetensors") if "lora" in key}
+    assert lora == {key for key in model.state_dict() if "lora" in key}  # where every loader of Hugging Face finds them
     torch.manual_seed(99)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert isinstance(loaded, MemGenModel) and not loaded.training
@@ -34,7 +35,7 @@ def test_saved_and_loaded_is_the_same(weaver: str, trigger: str, separate: bool,
     assert state.keys() == other.keys() and all(torch.equal(state[key], other[key]) for key in state)
     trainable = [{name for name, p in m.named_parameters() if p.requires_grad} for m in (model, loaded)]
     assert trainable[0] == trainable[1]
-    rows = [m.generate(prompts((5, 9)), max_new_tokens=20, seeds=[1, 2]).rows for m in (model, loaded)]
+    rows = [m.double().generate(prompts((5, 9)), max_new_tokens=20, seeds=[1, 2]).rows for m in (model, loaded)]
     assert sum(row.blocks for row in rows[0]) > 1
     for before, after in zip(*rows, strict=True):
         assert before.response_ids == after.response_ids and before.decisions == after.decisions
@@ -140,6 +141,40 @@ def test_other_misfits_are_refused(tmp_path: Path) -> None:
     (tmp_path / "weaver_adapter" / "adapter_config.json").unlink()
     with pytest.raises(DataError, match=r"adapter_config\.json"):
         MemGenModel.from_pretrained(tmp_path)
+
+
+def test_an_adapter_that_is_not_the_models_is_refused(tmp_path: Path) -> None:
+    """G23, bad input: another alpha, and other values, in the copy that PEFT opens."""
+    tiny_memgen().save_pretrained(tmp_path)
+    file = tmp_path / "weaver_adapter" / "adapter_config.json"
+    whole = file.read_text()
+    file.write_text(json.dumps(json.loads(whole) | {"lora_alpha": 16}))
+    with pytest.raises(FieldError, match=r"adapter_config\.json: lora_alpha: got 16; allowed: 8,"):
+        MemGenModel.from_pretrained(tmp_path)
+    file.write_text(whole)
+    weights = tmp_path / "weaver_adapter" / "adapter_model.safetensors"
+    tensors = load_file(weights)
+    last = sorted(tensors)[-1]
+    tensors[last][0, 0] += 1e-3
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(FieldError, match="other values") as error:
+        MemGenModel.from_pretrained(tmp_path)
+    assert last in str(error.value)
+
+
+def test_what_hugging_face_adds_to_a_config_is_accepted(tmp_path: Path) -> None:
+    """Trainers set ``use_cache``; loaders add ``auto_map``, with the hub's name. A new save has neither's traces."""
+    model = tiny_memgen()
+    model.config.use_cache = False
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["use_cache"] is False
+    config["auto_map"] = {name: f"someone/latent--{place}" for name, place in config["auto_map"].items()}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    MemGenConfig.from_pretrained(tmp_path).save_pretrained(tmp_path)
+    again = json.loads((tmp_path / "config.json").read_text())
+    assert "--" not in str(again["auto_map"]) and "use_cache" not in again
+    MemGenModel.from_pretrained(tmp_path)
 
 
 def test_half_precision_survives(tmp_path: Path) -> None:
