@@ -27,8 +27,8 @@ def test_a_shard_killed_every_second_is_linearizable(tmp_path: Path) -> None:
     found = use_served(ServedShard(tmp_path), OPERATIONS, every_s=1.0, deadline_s=240)
     assert found.violations == ()
     assert found.operations >= OPERATIONS
-    assert found.kills >= OPERATIONS // 20_000
-    assert 0 < found.unknown < found.operations // 10
+    assert found.kills >= 1 + OPERATIONS // 100_000
+    assert found.unknown < found.operations // 10
     assert found.writes > found.operations // 3
 
 
