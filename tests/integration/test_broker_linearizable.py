@@ -53,6 +53,6 @@ class CheatingShard(BrokerShard):
 
 
 def test_a_shard_that_acknowledges_before_it_writes_is_caught(tmp_path: Path) -> None:
-    found = use_served(ServedShard(tmp_path, CheatingShard), 1_000, every_s=0.5, deadline_s=120)
+    found = use_served(ServedShard(tmp_path, CheatingShard), 3_000, every_s=0.3, deadline_s=120)
     assert found.kills >= 1
     assert found.violations
