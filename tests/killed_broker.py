@@ -7,26 +7,18 @@ import functools
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import ray
 from linearizability import Call, first_violation
-from ray.exceptions import GetTimeoutError, RayActorError
 from served_shard import ServedShard, SocketClient, processes
 
-from memupdate.broker import BrokerDeadlineError, MemoryStoreManager, Outcome, RunningBroker
+from memupdate.broker import BrokerDeadlineError, MemoryStoreManager, Outcome
 from memupdate.memory import Operation
-
-# A worker of Ray cannot import these modules: what is sent there travels as code.
-for name in (__name__, "served_shard", "linearizability"):
-    ray.cloudpickle.register_pickle_by_value(sys.modules[name])
 
 PROCESSES = 8
 NAMESPACES = 4  # in use at the same time
@@ -266,39 +258,3 @@ def use_served(shard: ServedShard, operations: int, *, every_s: float, deadline_
             return run_rounds(operations, everywhere, lambda: SocketClient(shard.folder, 120), shard.answering, every_s)
         finally:
             shard.kill()
-
-
-def on_ray(shards: Sequence[Any], broker: str, process: int, place: int, turns: int) -> list[Seen]:
-    """Runs ``use`` on a broker on Ray."""
-    return asyncio.run(use(functools.partial(MemoryStoreManager, shards, broker), process, place, turns))
-
-
-def use_on_ray(running: RunningBroker, broker: str, operations: int, *, every_s: float, deadline_s: float) -> Found:
-    """Runs the workload on the actor of a broker with one shard. Its clients are eight processes of Ray.
-
-    Args:
-        running: the broker.
-        broker: the broker's name.
-        operations: how many operations to send at least.
-        every_s: as for ``Killer``.
-        deadline_s: seconds after which a round is a failure.
-    """
-    remote = ray.remote(num_cpus=0)(on_ray)
-
-    def everywhere(place: int, turns: int) -> list[list[Seen]]:
-        asked = [remote.remote(running.shards, broker, process, place, turns) for process in range(PROCESSES)]
-        answers: list[list[Seen]] = ray.get(asked, timeout=deadline_s)
-        return answers
-
-    def answering() -> int:
-        deadline = time.monotonic() + deadline_s
-        while True:
-            try:
-                pid: int = ray.get(running.shards[0].__ray_call__.remote(lambda self: os.getpid()), timeout=5)
-                return pid
-            except (RayActorError, GetTimeoutError):  # restarting
-                assert time.monotonic() < deadline, "the shard does not answer"
-
-    return run_rounds(
-        operations, everywhere, lambda: MemoryStoreManager(running.shards, broker, 120), answering, every_s
-    )
