@@ -9,7 +9,6 @@ from omegaconf import DictConfig
 from memupdate.checks import check_positive_int
 from memupdate.errors import FieldError
 from memupdate.platform.checking.fields import ROLLOUT, SERVER, value_of
-from memupdate.platform.rollout.table import ROLLOUTS
 
 RAY = "ray_kwargs.ray_init"
 
@@ -42,10 +41,10 @@ def _check_address(config: DictConfig, nodes: int) -> None:
 def _check_server(config: DictConfig, nodes: int, per_node: int) -> None:
     rollout = config.actor_rollout_ref.rollout
     tensor, data, pipeline = (check_positive_int(name, value_of(config, name)) for name in SERVER)
-    if rollout.name in ROLLOUTS:  # one process, which loads snapshots of the whole policy
-        for name in SERVER:
-            if value_of(config, name) != 1:
-                raise FieldError(name, value_of(config, name), f"1, with rollout.name={rollout.name}")
+    if rollout.name == "torch":  # its server is one process
+        for name, size in zip(SERVER, (tensor, data, pipeline), strict=True):
+            if size != 1:
+                raise FieldError(name, size, "1, with rollout.name=torch")
     if per_node % tensor and tensor % per_node:
         raise FieldError(SERVER[0], tensor, f"a divisor of trainer.n_gpus_per_node, {per_node}, or a multiple of it")
     if rollout.disaggregation.enabled:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from memupdate.checks import check_choice
 from memupdate.errors import FieldError
 from memupdate.platform.checking.fields import ACTOR, ROLLOUT, value_of
+from memupdate.platform.config import one_line
 
 # The package of each logger that needs one.
 LOGGER_PACKAGES = {
@@ -90,10 +92,12 @@ def _agent_loops_of_file(path: object) -> dict[str, str]:
     field, allowed = f"{AGENT}.agent_loop_config_path", "null, or a YAML file with a list of agent loops"
     try:
         content = OmegaConf.to_container(OmegaConf.load(resolve_config_path(str(path))))
-    except OSError as error:
+    except (OSError, YAMLError) as error:
         raise FieldError(field, path, allowed) from error
-    if not isinstance(content, list) or not all(
-        isinstance(entry, Mapping) and {"name", "_target_"} <= entry.keys() for entry in content
+    if (
+        not isinstance(content, list)
+        or not content
+        or not all(isinstance(entry, Mapping) and {"name", "_target_"} <= entry.keys() for entry in content)
     ):
         raise FieldError(field, path, f"{allowed}, each with name and _target_")
     return {str(entry["name"]): str(entry["_target_"]) for entry in content}
@@ -127,5 +131,5 @@ def _check_class(field: str, path: str | None, name: str | None) -> None:
         return
     try:
         load_extern_object(str(path), str(name))
-    except (ImportError, AttributeError, OSError) as error:
-        raise FieldError(field, f"{path}:{name}", f"a class that can be imported ({error})") from error
+    except Exception as error:
+        raise FieldError(field, f"{path}:{name}", f"a class that can be imported ({one_line(error)})") from error

@@ -128,12 +128,10 @@ def test_a_value_that_is_allowed(configs: Configs, override: str) -> None:
     validate(configs("cluster", override))
 
 
-def test_a_rollout_server_of_this_project_takes_one_gpu(configs: Configs) -> None:
+def test_the_torch_server_is_one_process(configs: Configs) -> None:
     wide = ("trainer.n_gpus_per_node=2", f"{ROLLOUT}.tensor_model_parallel_size=2")
-    with pytest.raises(
-        FieldError, match=r"tensor_model_parallel_size: got 2; allowed: 1, with rollout\.name=sglang_cpu"
-    ):
-        validate(configs("local", *wide))
+    with pytest.raises(FieldError, match=r"parallel_size: got 2; allowed: 1, with rollout\.name=torch"):
+        validate(configs("local", f"{ROLLOUT}.name=torch", *wide))
     with pytest.raises(FieldError, match=r"ray_init\.num_gpus: got 1; allowed: null, or 2 or more"):
         validate(configs("local", wide[0], "ray_kwargs.ray_init.num_gpus=1"))
 
@@ -142,6 +140,23 @@ def test_the_workers_divide_the_rollouts_of_an_update(configs: Configs) -> None:
     odd = ("data.train_batch_size=9", f"{ACTOR}.ppo_mini_batch_size=3", f"{ROLLOUT}.n=3")
     with pytest.raises(FieldError, match=r"ppo_mini_batch_size: got 3; .* a multiple of the 8 training workers"):
         validate(configs("cluster", *odd))
+
+
+@pytest.mark.parametrize("text", ["memory_agent: [", "- name: memory_agent\n", "memory_agent\n", ""])
+def test_a_file_of_agent_loops_of_another_shape(configs: Configs, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "loops.yaml"
+    path.write_text(text)
+    with pytest.raises(FieldError, match=r"^actor_rollout_ref\.rollout\.agent\.agent_loop_config_path: got .*loops"):
+        validate(configs("cluster", f"{ROLLOUT}.agent.agent_loop_config_path={path}"))
+
+
+def test_a_sampler_whose_file_does_not_load(configs: Configs, tmp_path: Path) -> None:
+    path = tmp_path / "sampler.py"
+    for text in ("def (", "raise RuntimeError('no')", None):
+        path.unlink() if text is None else path.write_text(text)
+        with pytest.raises(FieldError, match=r"^trainer\.v1\.sampler\.custom_sampler: got .*sampler\.py:Sampler"):
+            sampler = (f"trainer.v1.sampler.custom_sampler.{key}" for key in ("path", "name"))
+            validate(configs("cluster", f"{next(sampler)}={path}", f"{next(sampler)}=Sampler"))
 
 
 def test_an_added_key_of_our_section_must_be_one_that_we_read(configs: Configs) -> None:
