@@ -39,6 +39,8 @@ OPTIONS = {
 # At a low temperature the taught answer is the likely one wherever the latents are.
 TRIGGER = {"model.mode": "learned", "run.grpo.temperature": 0.2, "run.grpo.lr.trigger": 0.02}
 
+PROBLEMS = [{"question": f"What is {n} and {n}?", "answer": f"{n} and {n} is\n#### {2 * n}"} for n in range(16)]
+
 
 def lines(folder: Path, key: str = "memgen/reward") -> list[dict[str, Any]]:
     return [line for line in MetricsFile(folder / "metrics.jsonl").read() if key in line]
@@ -150,8 +152,7 @@ def penalised(questions: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
     """By λ: weaver and trigger together, from scratch, on the shipped file for GSM8K (``paper`` weaver and trigger, the
     reward ``math``). No answer earns a reward."""
     folder = tmp_path_factory.mktemp("penalised")
-    problems = [{"question": f"What is {n} and {n}?", "answer": f"{n} and {n} is\n#### {2 * n}"} for n in range(16)]
-    train_file = write_lines(folder / "train.jsonl", problems)
+    train_file = write_lines(folder / "train.jsonl", PROBLEMS)
     found = {weight: folder / str(weight) for weight in (0.0, 1.0)}
     options = {**questions, "dataset.train_file": train_file, "run.stage": "both", "run.grpo.lr.both": 0.02}
     changes = [{"run.grpo.invocation_penalty": weight, "run.output_dir": found[weight]} for weight in found]
@@ -176,9 +177,11 @@ def test_g20_g21_raising_lambda_lowers_the_invocation_rate(penalised: dict[float
 
 
 def test_a_learning_rate_of_zero_trains_and_leaves_every_weight(questions: dict[str, Any], tmp_path: Path) -> None:
-    """A control: one step, with a gradient."""
-    options = {**questions, **TRIGGER, "run.grpo.lr.trigger": 0, "dataset.limit": 4, "run.output_dir": tmp_path / "run"}
-    script("trigger_train.sh", "instruction", options)
+    """A control: one step, in which the penalty alone gives a gradient."""
+    train_file = write_lines(tmp_path / "train.jsonl", PROBLEMS[:4])
+    stage = {"run.stage": "both", "run.grpo.lr.both": 0, "run.grpo.invocation_penalty": 1.0}
+    options = {**questions, **stage, "dataset.train_file": train_file, "run.output_dir": tmp_path / "run"}
+    script("trigger_train.sh", "gsm8k", options)
     [step] = lines(tmp_path / "run")
     assert step["actor/grad_norm"] > 0 and step["memgen/invocation_penalty"] > 0
     assert digest(tmp_path / "run" / "initial") == digest(tmp_path / "run" / "model") != {}
