@@ -27,7 +27,7 @@ def bank_before(bank: MemoryBank, operations: Sequence[Operation]) -> MemoryBank
 
 
 def is_whole(bank: MemoryBank, operations: Sequence[Operation], outcomes: Sequence[Outcome]) -> bool:
-    """Returns whether the whole turn was sent before, and not only some of its operations.
+    """Returns whether this very turn was sent before, and not only some of its operations or others with their keys.
 
     Args:
         bank: the present bank.
@@ -35,4 +35,5 @@ def is_whole(bank: MemoryBank, operations: Sequence[Operation], outcomes: Sequen
         outcomes: the outcomes of the turn on ``bank_before``.
     """
     applied = [one for one, outcome in zip(operations, outcomes, strict=True) if one.is_mutation and not outcome.error]
-    return all(bank.has_applied(one.key) for one in applied)
+    first = {one.key: one for one in bank.journal}
+    return all(bank.has_applied(one.key) and first[one.key] == one for one in applied)

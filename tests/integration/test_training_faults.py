@@ -182,12 +182,12 @@ RUN_DEADLINE_S = 240.0
 
 
 def compose(run_dir: Path, data: Path, model: Path, *overrides: str) -> list[str]:
-    """Writes the config of a small run and returns the command that starts it."""
+    """Writes the config of a small run and returns the command that ``memupdate run`` starts with it."""
     given = [f"memory.run_dir={run_dir}", f"memory.data_dir={data}", f"actor_rollout_ref.model.path={model}"]
     config = compose_profile("local", [*given, *SMALL, *overrides])
     validate(config)
     run_config.save(config, run_dir / "config.yaml")
-    return [sys.executable, "-m", "memupdate", "train-config", str(run_dir / "config.yaml")]
+    return [sys.executable, "-m", "memupdate.run.grpo", str(run_dir / "config.yaml")]
 
 
 def ended(command: list[str], run_dir: Path, look: Callable[[], None] = lambda: None) -> str:
@@ -288,13 +288,14 @@ def test_a_run_whose_worker_is_killed_ends_says_who_and_resumes(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_run_whose_judge_is_dead_ends_with_the_judge_s_error(
-    synthetic_data: Path, tiny_model: Path, tmp_path: Path
+    synthetic_data: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No score, no gradient: today's -0.1 for every rollout, and a gradient from the call penalty, must not be."""
+    """No score, no gradient: no step is trained on -0.1 for every rollout and on the call penalty."""
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
     options = f"model: judge-1, base_url: 'http://127.0.0.1:9/v1', cache: {tmp_path}/replies.jsonl, deadline_s: 1"
     judge = f"{{name: judge, {options}}}"
     command = compose(tmp_path, synthetic_data, tiny_model, f"memory.reward.scorer={judge}")
-    line = ended(["env", "OPENAI_API_KEY=x", *command], tmp_path)
+    line = ended(command, tmp_path)
     assert "judge-1 at http://127.0.0.1:9/v1/: no reply within deadline_s = 1" in line
     assert "step 1:" in line
     assert not (tmp_path / "metrics.jsonl").exists()  # no step was trained

@@ -18,12 +18,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from sglang.srt.plugins.hook_registry import HookRegistry
-from sglang.srt.server_args import get_global_server_args
 from torch import nn
 
 from memgen.base.sampling import MASKED
-from memgen.weaver.sglang.guard import register
 from memgen.weaver.sglang.requests import check_launch
 from memupdate.errors import FieldError
 
@@ -46,6 +43,12 @@ class LatentMemory:
         Raises:
             FieldError: the model cannot be served with these launch settings.
         """
+        # Imported here: the rest of the class is tested where SGLang cannot be imported.
+        from sglang.srt.plugins.hook_registry import HookRegistry
+        from sglang.srt.server_args import get_global_server_args
+
+        from memgen.weaver.sglang.guard import register
+
         check_launch(get_global_server_args())
         super().__init__(*args, **named)
         if register():

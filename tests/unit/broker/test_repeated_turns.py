@@ -77,3 +77,16 @@ def test_a_new_turn_with_an_old_operation_in_it_applies_what_is_new() -> None:
         assert read.memory["content"] == "second"
 
     asyncio.run(scenario())
+
+
+def test_a_turn_with_keys_of_other_operations_is_no_repeated_turn() -> None:
+    async def scenario() -> None:
+        broker = MemoryBroker(None)
+        await broker.open("n")
+        await broker.run("n", [put("first", "k1"), put("second", "k2")])
+        before = await broker.final_state("n")
+        outcomes = await broker.run("n", [put("other", "k1"), put("second", "k2")])
+        assert [outcome.error[: outcome.error.find(";")] for outcome in outcomes] == ["key: got 'k1'", ""]
+        assert await broker.final_state("n") == before
+
+    asyncio.run(scenario())
