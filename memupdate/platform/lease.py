@@ -125,6 +125,23 @@ def hold(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def refuse_held(folder: Path) -> None:
+    """Refuses a folder that another process holds now, before the long checks of a start. Writes nothing.
+
+    Raises:
+        LeaseHeldError: another process holds it, and is not known to be dead.
+    """
+    if not (folder / LOCK).is_file():
+        return
+    descriptor = os.open(folder / LOCK, os.O_RDWR)
+    try:
+        holder = _read(folder)
+        if not _lock(folder, descriptor) and (holder is None or not holder.is_dead_here()):
+            raise _held(folder, holder, descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _take(folder: Path, descriptor: int) -> Holder:
     """Locks the file, or raises LeaseHeldError. Writes this process as the holder and returns it."""
     deadline = time.monotonic() + ORPHANS_END_S

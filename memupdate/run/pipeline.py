@@ -98,8 +98,9 @@ def run(job: Job) -> Path:
         RunStoppedError: the job was asked to stop. Starting it again continues it.
         MemupdateError: an input is not allowed, or a stage failed. Starting the job again continues it.
     """
-    check_host(check(job))
     run_dir = choose_run_dir(job).resolve()
+    lease.refuse_held(run_dir)
+    check_host(check(job))
     with lease.hold(run_dir):
         remember(job, run_dir)  # before the long stages, so that a second start of the job comes to this folder
         data_dir = prepare_data(job)

@@ -51,10 +51,19 @@ def test_a_second_start_is_told_who_holds_the_folder(tmp_path: Path) -> None:
     try:
         with pytest.raises(LeaseHeldError, match=rf"held by process {process.pid} on .*last seen \d+ s ago"):
             lease.hold(tmp_path).__enter__()
+        with pytest.raises(LeaseHeldError, match=rf"held by process {process.pid} on "):
+            lease.refuse_held(tmp_path)
     finally:
         process.kill()
         process.communicate(timeout=DEADLINE_S)
+        lease.refuse_held(tmp_path)  # the holder is dead: the next start takes over
         os.kill(driver, 9)
+
+
+def test_a_free_folder_is_not_refused_and_not_touched(tmp_path: Path) -> None:
+    lease.refuse_held(tmp_path / "new")
+    lease.refuse_held(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_driver_of_a_killed_command_is_ended_before_the_next_start_goes_on(
