@@ -18,7 +18,7 @@ from tqdm import tqdm
 from memupdate.errors import STOPPED, MemupdateError, RunStoppedError
 from memupdate.platform.root_cause import Beginning
 from memupdate.platform.stopping import STOPPED_FILE, signals
-from memupdate.platform.supervisor import NO_FILE
+from memupdate.platform.supervisor import ENDING_DEADLINE_S, NO_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def run_stage(
                 watch()
         except BaseException:
             requests.close()  # the supervisor ends the stage
-            process.wait()
+            process.wait(timeout=2 * ENDING_DEADLINE_S)
             raise
     if process.returncode == STOPPED:
         answer = (stop_file or log).with_name(STOPPED_FILE)
