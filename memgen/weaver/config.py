@@ -105,12 +105,19 @@ class MemGenConfig(PreTrainedConfig):
         for name in ("weaver_lora", "trigger_lora"):
             settings = asdict(_lora(name, getattr(self, name)))
             setattr(self, name, settings | {"target_modules": list(settings["target_modules"])})
+        kwargs.pop("auto_map", None)  # to_dict adds it
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
-        self.auto_map = dict(AUTO_MAP)
         # When Hugging Face writes config.json, it compares with a config that it creates without arguments.
         if self.text_config is not None:
             self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
             self._check()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the config as a dictionary, with the ``auto_map`` of a checkpoint.
+
+        ``auto_map`` is no attribute: tools that find one copy the source of the model's class into their checkpoints.
+        """
+        return {**super().to_dict(), "auto_map": dict(AUTO_MAP)}
 
     @classmethod
     def own_fields(cls) -> set[str]:

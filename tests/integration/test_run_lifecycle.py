@@ -57,6 +57,12 @@ class Command:
         )
         assert done.returncode == 0, done.stdout[-3000:]
 
+    def wait_for_lease(self, process: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not (self.run_dir / "lease.json").is_file():
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+            time.sleep(0.05)
+
     def wait_for_step(self, process: subprocess.Popen[str], step: int) -> None:
         deadline = time.monotonic() + DEADLINE_S
         metrics = MetricsFile(self.run_dir / "metrics.jsonl")
@@ -99,10 +105,11 @@ def stopped(commands: dict[str, Command]) -> Iterator[tuple[Command, subprocess.
     command = commands["stopped"]
     process = command.start()
     try:
-        command.wait_for_step(process, 1)
+        command.wait_for_lease(process)
         second = subprocess.run(command.words, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
         assert second.returncode == 2
         assert f"held by process {process.pid} on " in second.stderr
+        command.wait_for_step(process, 1)
         pids = command.processes()
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=DEADLINE_S)

@@ -174,7 +174,8 @@ def test_what_hugging_face_adds_to_a_config_is_accepted(tmp_path: Path) -> None:
     MemGenConfig.from_pretrained(tmp_path).save_pretrained(tmp_path)
     again = json.loads((tmp_path / "config.json").read_text())
     assert "--" not in str(again["auto_map"]) and "use_cache" not in again
-    MemGenModel.from_pretrained(tmp_path)
+    # verl would copy the source of FSDP's class into its checkpoints, and put a key None into the map.
+    assert not hasattr(MemGenModel.from_pretrained(tmp_path).config, "auto_map")
 
 
 def test_half_precision_survives(tmp_path: Path) -> None:
