@@ -125,6 +125,8 @@ class SnapshotReplica(RolloutReplica):
         if self.workers:
             node_id = await self.workers[0].__ray_call__.remote(lambda self: ray.get_runtime_context().get_node_id())
         root = make_root(settings.snapshot_dir)
+        # Ray drops large arguments once the actor has started, and could not restart it then. So they are kept here.
+        self._kept = [ray.put(self.config), ray.put(self.model_config)]
         server: Any = (
             ray.remote(self.server_class())
             .options(
@@ -136,7 +138,7 @@ class SnapshotReplica(RolloutReplica):
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
                 runtime_env=self.runtime_env(settings),
             )
-            .remote(self.config, self.model_config, self.rollout_mode, self.replica_rank, str(root))
+            .remote(*self._kept, self.rollout_mode, self.replica_rank, str(root))
         )
         host, port = await server.launch_server.remote()
         self.servers = [server]
