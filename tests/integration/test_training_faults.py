@@ -282,7 +282,7 @@ def test_a_run_whose_worker_is_killed_ends_says_who_and_resumes(
     assert len({json.loads(text)["key"] for text in trained}) == 12
     unscored = [failure for failure in FailureLog(tmp_path).since(0) if failure.step == 1]
     assert len({failure.rollout for failure in unscored}) == 4
-    assert all("question" in failure.error for failure in unscored)
+    assert all("query: got ' '" in failure.error for failure in unscored)
 
 
 @pytest.mark.slow
