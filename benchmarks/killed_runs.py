@@ -33,7 +33,8 @@ from memupdate.run.profiles import compose_profile
 
 # What is killed, and a part of its command line.
 KINDS = {
-    "driver": "train-config",
+    "supervisor": "memupdate.platform.supervisor",
+    "driver": "memupdate.run.grpo",
     "task runner": "ray::MemoryTaskRunner",
     "training worker": "ray::WorkerDict",
     "agent loop worker": "ray::PlatformAgentLoopWorker",
@@ -102,6 +103,11 @@ def command_line(process: psutil.Process) -> str:
         return ""
 
 
+def is_of(kind: str, line: str) -> bool:
+    """Returns whether a command line is of a kind of process. The supervisor's contains the driver's."""
+    return KINDS[kind] in line and (kind == "supervisor" or KINDS["supervisor"] not in line)
+
+
 def alive(process: psutil.Process) -> bool:
     """Returns whether a process runs."""
     try:
@@ -140,7 +146,7 @@ class OneRun:
         config = compose_profile("local", [*given, *SMALL])
         validate(config)
         run_config.save(config, self.run_dir / "config.yaml")
-        return [sys.executable, "-m", "memupdate", "train-config", str(self.run_dir / "config.yaml")]
+        return [sys.executable, "-m", "memupdate.run.grpo", str(self.run_dir / "config.yaml")]
 
     def step(self) -> int:
         """Returns the last step with metrics, or 0."""
@@ -180,7 +186,7 @@ class OneRun:
             if kind is None:
                 raise StopIteration
             family = psutil.Process().children(recursive=True)
-            victims = [one for one in family if KINDS[kind] in command_line(one)]
+            victims = [one for one in family if is_of(kind, command_line(one))]
             kills.append(Kill(kind, self.step()))
             chance.choice(victims).kill()
             killed_at, pause = time.monotonic(), chance.uniform(0, 2)
