@@ -35,7 +35,7 @@ from memupdate.run.profiles import compose_profile
 KINDS = {
     "supervisor": "memupdate.platform.supervisor",
     "driver": "memupdate.run.grpo",
-    "task runner": "ray::MemoryTaskRunner",
+    "task runner": "ray::TaskRunnerV1",
     "training worker": "ray::WorkerDict",
     "agent loop worker": "ray::PlatformAgentLoopWorker",
     "reward worker": "ray::RewardLoopWorker",
@@ -104,8 +104,12 @@ def command_line(process: psutil.Process) -> str:
 
 
 def is_of(kind: str, line: str) -> bool:
-    """Returns whether a command line is of a kind of process. The supervisor's contains the driver's."""
-    return KINDS[kind] in line and (kind == "supervisor" or KINDS["supervisor"] not in line)
+    """Returns whether a command line is of a kind of process.
+
+    The supervisor's command line contains the driver's. Ray puts an actor's name between ``ray::`` and its class.
+    """
+    _, actor, name = KINDS[kind].rpartition("ray::")
+    return name in line and line.startswith(actor) and (kind == "supervisor" or KINDS["supervisor"] not in line)
 
 
 def alive(process: psutil.Process) -> bool:
@@ -187,6 +191,8 @@ class OneRun:
                 raise StopIteration
             family = psutil.Process().children(recursive=True)
             victims = [one for one in family if is_of(kind, command_line(one))]
+            if not victims:
+                raise LookupError(f"no {kind} among {[command_line(one) for one in family]}")
             kills.append(Kill(kind, self.step()))
             chance.choice(victims).kill()
             killed_at, pause = time.monotonic(), chance.uniform(0, 2)
