@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from memupdate.checks import check_choice
 from memupdate.errors import FieldError
 from memupdate.platform.checking.fields import ACTOR, ROLLOUT, value_of
 from memupdate.platform.config import one_line
+from memupdate.platform.screen import printed_to
+
+logger = logging.getLogger(__name__)
 
 # The package of each logger that needs one.
 LOGGER_PACKAGES = {
@@ -130,6 +134,7 @@ def _check_class(field: str, path: str | None, name: str | None) -> None:
     if path is None and name is None:
         return
     try:
-        load_extern_object(str(path), str(name))
+        with printed_to(logger):  # verl warns of each engine that is not installed
+            load_extern_object(str(path), str(name))
     except Exception as error:
         raise FieldError(field, f"{path}:{name}", f"a class that can be imported ({one_line(error)})") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 import pytest
 from transformers.utils import logging as transformers_logging
@@ -21,6 +22,19 @@ def test_printed_lines_become_records(caplog: pytest.LogCaptureFixture, capsys: 
         print("[validate_config] passed\n\nWARNING: a setting is deprecated")  # noqa: T201
     assert records(caplog) == [("DEBUG", "[validate_config] passed"), ("WARNING", "WARNING: a setting is deprecated")]
     assert capsys.readouterr().out == ""
+
+
+def test_warnings_of_verl_are_for_the_log_and_others_for_the_user(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger.name), printed_to(logger):
+        warnings.warn_explicit("no engine", UserWarning, "/packages/verl/workers/engine.py", 1)
+        warnings.warn_explicit("a tool is old", DeprecationWarning, "/home/tools.py", 1)
+    assert records(caplog) == [
+        ("DEBUG", "UserWarning: no engine"),
+        ("WARNING", "WARNING: DeprecationWarning: a tool is old"),
+    ]
+    assert capsys.readouterr().err == ""
 
 
 def test_what_was_printed_before_an_error_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
