@@ -110,7 +110,7 @@ class RunFaults:
         """
         share, lost = self._limits.max_failed_rollouts, expected - found
         if lost > share * expected:
-            self.watch.check()
+            self.watch.settle()
             raise LostRolloutsError(
                 f"{self._part}: {lost} of {expected} rollouts failed; {self._section}.max_failed_rollouts allows "
                 f"a share of {share:g}; {self._first()}"
@@ -137,6 +137,7 @@ class RunFaults:
         except BaseException as error:
             # The error may be a consequence: verl says only that no rollout is left, or a worker does not answer.
             try:
+                self.watch.settle()
                 self.check()
             except MemupdateError as first:
                 self.watch.fail(describe(first))

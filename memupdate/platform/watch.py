@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
 GRACE_S = 60.0
+# A dead actor is known after two failed pings; each is sent at one poll and read at a later one.
+SETTLING_POLLS = 5
 # SGLang's scheduler and detokenizer have process names that start with this.
 ENGINE_PROCESS = "sglang"
 
@@ -161,6 +163,7 @@ class RunWatch:
         self.probes: list[Probe] = []
         self._allowed: tuple[str, float, float] | None = None
         self._fault = ""
+        self._found = threading.Event()
         self._stopped = threading.Event()
 
     def start(self, actors: Iterable[Watched]) -> None:
@@ -186,6 +189,16 @@ class RunWatch:
         if self._fault:
             raise RunFaultError(self._fault)
 
+    def settle(self) -> None:
+        """Waits until the watch has looked at all actors again, so that it finds what caused an error elsewhere.
+
+        Raises:
+            RunFaultError: there is a fault.
+        """
+        if self.probes:
+            self._found.wait(SETTLING_POLLS * self._poll_s)
+        self.check()
+
     def fail(self, fault: str) -> None:
         """Reports what ends the run. The grace period begins, if the watch has started.
 
@@ -194,6 +207,7 @@ class RunWatch:
         """
         root_cause.note(self._run_dir, fault)
         self._fault = self._fault or fault
+        self._found.set()
         self._stopped.set()
 
     def stop(self) -> None:

@@ -27,6 +27,8 @@ from ray.exceptions import RayActorError
 from memupdate.failures import FailureLog
 from memupdate.platform import config as run_config
 from memupdate.platform import root_cause
+from memupdate.platform.faults import RunFaults
+from memupdate.platform.limits import Limits
 from memupdate.platform.metrics import MetricsFile
 from memupdate.platform.stages import StageError, run_stage
 from memupdate.platform.watch import RunFaultError, RunWatch, Watched
@@ -120,6 +122,26 @@ def test_a_killed_actor_is_found_and_named(actor: Callable[..., Any], watch: Run
     cause = root_cause.read(tmp_path)
     assert cause is not None
     assert cause.what == told
+
+
+def test_an_error_that_comes_before_the_watch_has_looked_is_told_with_its_cause(
+    actor: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The trainer calls a dead worker, or misses its rollouts, before the watch has found that it is dead."""
+    faults = RunFaults(tmp_path, Limits(60.0, 60.0, 0.0), "memory")
+    faults.watch = RunWatch(tmp_path, poll_s=0.3, grace_s=FOR_EVER_S)  # the test's own process must not exit
+    victim = actor()
+    pid = ray.get(victim.pid.remote())
+    faults.watch.start([Watched("victim", victim)])
+    until(lambda: faults.watch.probes[0].known is not None)
+    faults.begin_step(1, rollouts=1)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(RunFaultError, match=rf"^victim \(pid {pid} on .* has died"), faults.reported():
+        ray.get(victim.pid.remote())
+    with pytest.raises(RunFaultError, match=r"^victim "):
+        faults.check_lost(0, 1)
+    cause = root_cause.read(tmp_path)
+    assert cause is not None and cause.what.startswith(f"victim (pid {pid} on ")
 
 
 def test_an_actor_that_ray_restarts_or_that_is_busy_is_no_fault(actor: Callable[..., Any], watch: RunWatch) -> None:
