@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import sys
 import tempfile
 import time
@@ -202,7 +203,8 @@ class OneRun:
         except StageError as error:
             kills[-1].lived_on_s = round(time.monotonic() - killed_at, 1)
             kills[-1].went_on = False
-            kills[-1].line = str(error).splitlines()[0].replace(str(self._folder), "FOLDER")
+            line = str(error).splitlines()[0].replace(str(self._folder), "FOLDER")
+            kills[-1].line = re.sub(r"/\S*/session_[^/\s]+", "RAY_SESSION", line)
         except StopIteration:
             pass
         left = [one for one in family if alive(one)]
