@@ -95,6 +95,7 @@ def stop_signals(max_hours: float | None = None) -> Iterator[None]:
         os.environ.pop(END_AT, None)
         for number, handler in earlier.items():
             signal.signal(number, handler)
+        signals.reset()  # a stage that starts outside of such a block has not been asked to stop
 
 
 class StopRequests:

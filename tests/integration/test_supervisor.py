@@ -201,6 +201,7 @@ def test_the_limit_of_time_is_positive_and_ends_the_job() -> None:
         assert END_AT in os.environ
         wait_for(lambda: signals.count == 2)
     assert END_AT not in os.environ
+    assert signals.count == 0  # a stage that starts later in this process has not been asked to stop
 
 
 def test_a_trainer_stops_when_two_more_steps_would_exceed_the_limit(
