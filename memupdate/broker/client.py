@@ -14,12 +14,12 @@ from ray.exceptions import RayActorError, RayTaskError
 from memupdate.broker.conversations import NO_CONVERSATION
 from memupdate.broker.protocol import BankService
 from memupdate.broker.registry import OpenBank, UnknownNamespaceError
-from memupdate.broker.results import Evaluation, Opened, Outcome
+from memupdate.broker.results import Evaluation, Opened, Outcome, Readings
 from memupdate.broker.routing import DEFAULT_BROKER_NAME, check_shards, shard_name, shard_of
 from memupdate.broker.service import MemoryBroker
 from memupdate.broker.wire import decode_outcomes, encode_turn, new_key, with_keys
 from memupdate.errors import FieldError, MemupdateError
-from memupdate.memory import Operation
+from memupdate.memory import Operation, ReadBudget
 
 Answer = TypeVar("Answer")
 Arguments = ParamSpec("Arguments")
@@ -173,6 +173,9 @@ class MemoryStoreManager(BankService):
 
     async def evaluate(self, namespace: str, question: str, top_k: int = 5) -> Evaluation:
         return await self._ask(MemoryBroker.evaluate, namespace, question, top_k)
+
+    async def readings(self, namespace: str, questions: Sequence[str], budget: ReadBudget) -> Readings:
+        return await self._ask(MemoryBroker.readings, namespace, tuple(questions), budget)
 
     async def close(self, namespace: str) -> None:
         await self._ask(MemoryBroker.close, namespace)

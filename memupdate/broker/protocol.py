@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from memupdate.broker.conversations import NO_CONVERSATION
 from memupdate.broker.registry import OpenBank
-from memupdate.broker.results import BankStats, Evaluation, FinalState, MemoryRecord, Opened, Outcome
-from memupdate.memory import Operation
+from memupdate.broker.results import BankStats, Evaluation, FinalState, MemoryRecord, Opened, Outcome, Readings
+from memupdate.memory import Operation, ReadBudget
 
 Answer = TypeVar("Answer")
 
@@ -118,6 +118,19 @@ class BankService(ABC):
 
         Raises:
             FieldError: the question is empty, or ``top_k`` is below 1.
+        """
+
+    @abstractmethod
+    async def readings(self, namespace: str, questions: Sequence[str], budget: ReadBudget) -> Readings:
+        """Reads the namespace's initial bank and its present bank for several questions, with one budget.
+
+        Args:
+            namespace: the trajectory's namespace.
+            questions: the queries to search for in both banks.
+            budget: how many characters to read for one question. It is taken from the initial bank.
+
+        Raises:
+            FieldError: a question is empty, or the budget is below one memory of the initial bank.
         """
 
     @abstractmethod

@@ -166,6 +166,34 @@ class Evaluation(TypedDict):
     after: StateForReward
 
 
+class Reading(TypedDict):
+    """What is read of a bank at one moment, for several questions.
+
+    Attributes:
+        count: the number of memories in the bank.
+        characters: the number of characters of all texts of the bank.
+        texts: for each question, the texts that are read for it, best first.
+    """
+
+    count: int
+    characters: int
+    texts: tuple[tuple[str, ...], ...]
+
+
+class Readings(TypedDict):
+    """What is read of a trajectory's bank before the first operation and now, with the same budget.
+
+    Attributes:
+        read_characters: the budget: how many characters are read for one question at most.
+        before: the reading of the initial bank.
+        after: the reading of the present bank.
+    """
+
+    read_characters: int
+    before: Reading
+    after: Reading
+
+
 class Recipe(TypedDict):
     """The data from which another shard makes a fork of a bank.
 

@@ -25,6 +25,8 @@ from memupdate.broker.results import (
     Evaluation,
     Opened,
     Outcome,
+    Reading,
+    Readings,
     Recipe,
     Refusal,
     StateForReward,
@@ -34,7 +36,7 @@ from memupdate.broker.results import (
 from memupdate.broker.routing import checked_namespace, checked_new_namespace
 from memupdate.broker.turns import Turn, Turns
 from memupdate.errors import MemupdateError, UnknownMemoryError
-from memupdate.memory import BankView, Embedder, MemoryBank, Operation, make_embedder
+from memupdate.memory import BankView, Embedder, MemoryBank, Operation, ReadBudget, make_embedder, read_within
 from memupdate.memory.operation import without_keys
 
 logger = logging.getLogger(__name__)
@@ -84,6 +86,31 @@ def evaluation_of(
         return {"count": len(view), "mean_characters": view.mean_characters(), "retrieved": retrieved}
 
     return {"before": state(bank.initial), "after": state(bank)}
+
+
+def readings_of(
+    bank: MemoryBank, questions: Sequence[str], budget: ReadBudget, vectors: Mapping[str, np.ndarray] | None = None
+) -> Readings:
+    """Returns the answer of ``BankService.readings``.
+
+    Args:
+        bank: the present bank.
+        questions: the queries to search for.
+        budget: how many characters to read for one question.
+        vectors: embeddings by text, as ``MemoryBank.apply`` takes them for these searches.
+
+    Raises:
+        FieldError: a question is empty, or the budget is below one memory of the initial bank.
+    """
+    bank.embed_written(vectors)
+    known = vectors or {}
+    characters = budget.of(bank.initial)
+
+    def reading(view: BankView) -> Reading:
+        texts = tuple(read_within(view, question, characters, known.get(question)) for question in questions)
+        return {"count": len(view), "characters": view.characters(), "texts": texts}
+
+    return {"read_characters": characters, "before": reading(bank.initial), "after": reading(bank)}
 
 
 class MemoryBroker(BankService):
@@ -209,6 +236,11 @@ class MemoryBroker(BankService):
         async with self._bank(namespace) as opened:
             asked = Operation("search", {"query": question, "top_k": top_k})
             return evaluation_of(opened.bank, question, top_k, await self._vectors(opened.bank, [asked]))
+
+    async def readings(self, namespace: str, questions: Sequence[str], budget: ReadBudget) -> Readings:
+        async with self._bank(namespace) as opened:
+            asked = [Operation("search", {"query": question}) for question in questions]
+            return readings_of(opened.bank, questions, budget, await self._vectors(opened.bank, asked))
 
     async def namespaces(self) -> list[str]:
         return self._registry.namespaces()

@@ -10,6 +10,7 @@ from memupdate.memory.lexical import RANKINGS
 from memupdate.memory.memory_file import read_memories, write_memories
 from memupdate.memory.merging import MERGE_STRATEGIES
 from memupdate.memory.operation import MUTATIONS, READS, Operation
+from memupdate.memory.reading import ReadBudget, read_within
 from memupdate.memory.record import JSON, MAX_CONTENT_CHARACTERS, MEMORY_TYPES, Memory
 from memupdate.memory.sampling import SAMPLE_STRATEGIES
 from memupdate.memory.search import SearchHit
@@ -36,8 +37,10 @@ __all__ = [
     "Memory",
     "MemoryBank",
     "Operation",
+    "ReadBudget",
     "SearchHit",
     "make_embedder",
     "read_memories",
+    "read_within",
     "write_memories",
 ]

@@ -36,7 +36,17 @@ class Base:
         next_number: the first new memory gets the id ``m{next_number}``.
     """
 
-    __slots__ = ("_digests", "characters", "embedder", "embeddings_ND", "memories", "next_number", "slots", "types_N")
+    __slots__ = (
+        "_digests",
+        "_text_lengths",
+        "characters",
+        "embedder",
+        "embeddings_ND",
+        "memories",
+        "next_number",
+        "slots",
+        "types_N",
+    )
 
     def __init__(self, memories: Iterable[Memory], embedder: Embedder, embeddings_ND: np.ndarray | None = None) -> None:
         """Takes the memories. Raises FieldError if an id occurs twice, or if the embeddings have another shape."""
@@ -52,10 +62,18 @@ class Base:
         self.types_N = np.array([TYPE_CODES[memory.memory_type] for memory in self.memories], dtype=np.int8)
         self.characters = sum(len(memory.content) for memory in self.memories)
         self.next_number = max((number_of(memory.id) for memory in self.memories), default=0) + 1
+        self._text_lengths: tuple[int, ...] | None = None
         self._digests: tuple[bytes, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.memories)
+
+    @property
+    def text_lengths(self) -> tuple[int, ...]:
+        """The length of each memory's ``text``, in characters. They are computed when they are first asked for."""
+        if self._text_lengths is None:
+            self._text_lengths = tuple(len(memory.text) for memory in self.memories)
+        return self._text_lengths
 
     @property
     def digests(self) -> tuple[bytes, ...]:

@@ -189,6 +189,12 @@ class BankView:
         """Returns the mean length of the contents, in characters; 0 for an empty bank."""
         return self._delta.characters / len(self) if len(self) else 0.0
 
+    def characters(self) -> int:
+        """Returns the number of characters of all texts, as a reader sees them: contents, with their dates."""
+        lengths = self._base.text_lengths
+        unchanged = sum(lengths) - sum(lengths[slot] for slot in self._delta.hidden)
+        return unchanged + sum(len(memory.text) for memory in self._delta.memories.values())
+
     def digest(self) -> str:
         """Returns the SHA-256 of all memories in order and of the next id. Equal digests mean equal states."""
         base, delta = self._base, self._delta
