@@ -7,17 +7,34 @@ from pathlib import Path
 SPLITS = ("train", "test")
 MANIFEST = "manifest.json"
 # Of rows and manifest. It changes with either, so that a directory of an older version is told from a broken one.
-FORMAT = 2
+FORMAT = 3
 MEMORIES = "memories"
+QUESTIONS = "questions"
 # Everything the preprocessing writes; a directory that holds anything else is not its own.
-OUTPUTS = (*(f"{split}.parquet" for split in SPLITS), MEMORIES, MANIFEST)
+OUTPUTS = (
+    *(f"{split}.parquet" for split in SPLITS),
+    *(f"{split}-session.parquet" for split in SPLITS),
+    MEMORIES,
+    QUESTIONS,
+    MANIFEST,
+)
 
 
 def rows_path(directory: Path | str, split: str) -> Path:
-    """Returns the path of the rows of a split."""
+    """Returns the path of the question episodes of a split."""
     return Path(directory) / f"{split}.parquet"
+
+
+def session_rows_path(directory: Path | str, split: str) -> Path:
+    """Returns the path of the session episodes of a split."""
+    return Path(directory) / f"{split}-session.parquet"
 
 
 def memories_path(directory: Path | str, sample_id: str) -> Path:
     """Returns the path of the initial memories of a conversation."""
     return Path(directory) / MEMORIES / f"{sample_id}.jsonl"
+
+
+def questions_path(directory: Path | str, sample_id: str) -> Path:
+    """Returns the path of the questions of a conversation."""
+    return Path(directory) / QUESTIONS / f"{sample_id}.jsonl"

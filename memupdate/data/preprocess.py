@@ -1,7 +1,9 @@
 """A dataset to verl's parquet: ``memupdate preprocess --input locomo10.json --output DIR``.
 
-It writes ``DIR/train.parquet``, ``DIR/test.parquet``, ``DIR/memories/{sample_id}.jsonl`` and ``DIR/manifest.json``. Two
-runs with the same input and options write the same bytes.
+It writes the question episodes ``DIR/train.parquet`` and ``DIR/test.parquet``, the session episodes
+``DIR/train-session.parquet`` and ``DIR/test-session.parquet``, ``DIR/memories/{sample_id}.jsonl``,
+``DIR/questions/{sample_id}.jsonl`` and ``DIR/manifest.json``. Two runs with the same input and options write the same
+bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from memupdate.data.conversation import Conversation
+from memupdate.data.conversation import Conversation, Question
 from memupdate.data.datasets import DATASETS, load_dataset
+from memupdate.data.episodes import DEFAULT_SESSION_CHARACTERS, session_parts
 from memupdate.data.facts import initial_memories
-from memupdate.data.layout import FORMAT, MANIFEST, MEMORIES, OUTPUTS, SPLITS, memories_path, rows_path
-from memupdate.data.rows import ROW_SCHEMA, build_row
+from memupdate.data.layout import (
+    FORMAT,
+    MANIFEST,
+    MEMORIES,
+    OUTPUTS,
+    QUESTIONS,
+    SPLITS,
+    memories_path,
+    questions_path,
+    rows_path,
+    session_rows_path,
+)
+from memupdate.data.questions import StoredQuestion, write_questions
+from memupdate.data.rows import ROW_SCHEMA, build_row, build_session_row, stored_question
 from memupdate.data.splits import (
     ADVERSARIAL_MODES,
     DEFAULT_TRAIN_CONVERSATIONS,
@@ -51,6 +67,7 @@ def preprocess(
     categories: Sequence[int] | None = None,
     adversarial: str = "abstain",
     limit_questions: int | None = None,
+    session_characters: int = DEFAULT_SESSION_CHARACTERS,
 ) -> dict[str, Any]:
     """Writes the directory that verl and the broker read. It appears whole or not at all.
 
@@ -64,13 +81,15 @@ def preprocess(
         categories: question categories to keep; None for all.
         adversarial: "abstain" scores category 5 as abstention, "drop" leaves it out.
         limit_questions: how many questions to keep per conversation at most; None for all.
+        session_characters: the largest length of what a session episode shows. A longer session comes in parts.
 
     Returns:
         The manifest: dataset, hash of the input, options, and counts per split and conversation.
 
     Raises:
         DataError: the input cannot be read, or is not what the dataset's loader expects.
-        FieldError: an option has a value that is not allowed, or leaves a split without rows.
+        FieldError: an option has a value that is not allowed, leaves a split without questions, or a turn is longer
+            than ``session_characters``.
     """
     path = Path(input_path)
     conversations = load_dataset(dataset, path)
@@ -80,21 +99,22 @@ def preprocess(
         conversations, seed=seed, train_conversations=train_conversations, test=test
     )
     members = dict(zip(SPLITS, (train_split, test_split), strict=True))
-    rows: dict[str, list[dict[str, Any]]] = {}
+    episodes: dict[str, _Episodes] = {}
     for split in SPLITS:
-        rows[split] = []
+        episodes[split] = _Episodes(dataset, split, seed)
         for conversation in members[split]:
             chosen = select_questions(
                 conversation, seed=seed, categories=categories, adversarial=adversarial, limit=limit_questions
             )
-            for question in chosen:
-                index = len(rows[split])
-                rows[split].append(
-                    build_row(conversation.sample_id, question, dataset=dataset, split=split, index=index, seed=seed)
-                )
-        if not rows[split]:
+            episodes[split].add(conversation, chosen, session_characters)
+        if not episodes[split].rows:
             names = ", ".join(conversation.sample_id for conversation in members[split])
             raise FieldError("categories", categories, f"some that the {split} conversations have ({names})")
+    questions = {
+        conversation.sample_id: episodes[split].questions[conversation.sample_id]
+        for split in SPLITS
+        for conversation in members[split]
+    }
     manifest = {
         "format": FORMAT,
         "dataset": dataset,
@@ -106,33 +126,76 @@ def preprocess(
             "categories": None if categories is None else sorted(set(categories)),
             "adversarial": adversarial,
             "limit_questions": limit_questions,
+            "session_characters": session_characters,
         },
-        "splits": {split: _split_counts(members[split], rows[split]) for split in SPLITS},
+        "splits": {split: _split_counts(members[split], episodes[split]) for split in SPLITS},
         "memories": {conversation.sample_id: len(conversation.facts) for conversation in conversations},
+        "questions": {conversation.sample_id: len(questions[conversation.sample_id]) for conversation in conversations},
+        "speakers": {conversation.sample_id: _speakers(conversation) for conversation in conversations},
     }
-    _write(Path(output), rows, conversations, manifest)
+    _write(Path(output), episodes, conversations, questions, manifest)
     return manifest
 
 
-def _split_counts(members: Sequence[Conversation], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    categories = Counter(row["extra_info"]["category"] for row in rows)
+@dataclass(slots=True)
+class _Episodes:
+    """The episodes of one split, and the questions of its conversations."""
+
+    dataset: str
+    split: str
+    seed: int
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    session_rows: list[dict[str, Any]] = field(default_factory=list)
+    questions: dict[str, list[StoredQuestion]] = field(default_factory=dict)
+
+    def add(self, conversation: Conversation, chosen: Sequence[Question], characters: int) -> None:
+        """Adds a conversation's episodes: one per chosen question, and one per part of a session with a question."""
+        name = conversation.sample_id
+        fixed: dict[str, Any] = {"dataset": self.dataset, "split": self.split, "seed": self.seed}
+        for question in chosen:
+            self.rows.append(build_row(name, question, index=len(self.rows), **fixed))
+        for shown in session_parts(conversation, [question.evidence.ids for question in chosen], characters):
+            self.session_rows.append(build_session_row(name, shown, index=len(self.session_rows), **fixed))
+        self.questions[name] = [stored_question(question) for question in chosen]
+
+
+def _speakers(conversation: Conversation) -> list[str]:
+    """Returns who speaks, in the order of their first turns."""
+    return list(dict.fromkeys(turn.speaker for session in conversation.sessions for turn in session.turns))
+
+
+def _split_counts(members: Sequence[Conversation], episodes: _Episodes) -> dict[str, Any]:
+    categories = Counter(row["extra_info"]["category"] for row in episodes.rows)
     return {
-        "rows": len(rows),
+        "rows": len(episodes.rows),
+        "session_rows": len(episodes.session_rows),
         "conversations": [conversation.sample_id for conversation in members],
         "categories": {str(category): categories[category] for category in sorted(categories)},
     }
 
 
 def _write(
-    output: Path, rows: dict[str, list[dict[str, Any]]], conversations: list[Conversation], manifest: dict[str, Any]
+    output: Path,
+    episodes: dict[str, _Episodes],
+    conversations: Sequence[Conversation],
+    questions: dict[str, list[StoredQuestion]],
+    manifest: dict[str, Any],
 ) -> None:
     with new_directory(output, OUTPUTS) as directory:
         for split in SPLITS:
-            pq.write_table(pa.Table.from_pylist(rows[split], schema=ROW_SCHEMA), rows_path(directory, split))
+            _write_rows(rows_path(directory, split), episodes[split].rows)
+            _write_rows(session_rows_path(directory, split), episodes[split].session_rows)
         (directory / MEMORIES).mkdir()
+        (directory / QUESTIONS).mkdir()
         for conversation in tqdm(conversations, desc="memories", unit="conversation", disable=None):
-            write_memories(memories_path(directory, conversation.sample_id), initial_memories(conversation))
+            name = conversation.sample_id
+            write_memories(memories_path(directory, name), initial_memories(conversation))
+            write_questions(questions_path(directory, name), questions[name])
         (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=ROW_SCHEMA), path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -158,6 +221,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{' or '.join(ADVERSARIAL_MODES)}: score category 5 as abstention (default) or leave it out",
     )
     parser.add_argument("--limit-questions", type=int, metavar="N", help="questions per conversation at most")
+    parser.add_argument(
+        "--session-characters",
+        type=int,
+        default=DEFAULT_SESSION_CHARACTERS,
+        metavar="N",
+        help=f"cut sessions that are longer into parts (default {DEFAULT_SESSION_CHARACTERS})",
+    )
     return parser
 
 
@@ -171,5 +241,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{parser.prog}: {error}\n")
         return 2
     for name, counts in manifest["splits"].items():
-        logger.info("%s: %d rows of %s", name, counts["rows"], ", ".join(counts["conversations"]))
+        members = ", ".join(counts["conversations"])
+        logger.info("%s: %d question and %d session rows of %s", name, counts["rows"], counts["session_rows"], members)
     return 0

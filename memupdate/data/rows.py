@@ -1,4 +1,7 @@
-"""Rows that stock verl trains on. One question of one conversation is one row, and each rollout of it a trajectory."""
+"""Rows that stock verl trains on. A row is one episode: a question, or a part of a session.
+
+Each rollout of a row is a trajectory.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from memupdate.data.bank_keys import bank_key
 from memupdate.data.conversation import ADVERSARIAL, Question
-from memupdate.data.prompts import build_prompt
+from memupdate.data.episodes import QUESTION, SESSION, SessionPart
+from memupdate.data.prompts import build_prompt, build_session_prompt
+from memupdate.data.questions import StoredQuestion
 
 AGENT_NAME = "memory_agent"
 # What LoCoMo's evaluation accepts as the right reply to an adversarial question.
 ABSTENTION = "No information available"
+# In a session episode: no question, and a category that no question has.
+NO_QUESTION = -1
+SESSION_CATEGORY = 0
 
 ROW_SCHEMA = pa.schema(
     [
@@ -35,6 +44,12 @@ ROW_SCHEMA = pa.schema(
                     ("category", pa.int64()),
                     ("evidence", pa.list_(pa.string())),
                     ("adversarial_answer", pa.string()),
+                    ("episode", pa.string()),
+                    ("session", pa.int64()),
+                    ("part", pa.int64()),
+                    ("parts", pa.int64()),
+                    ("bank", pa.string()),
+                    ("last_turn", pa.string()),
                 ]
             ),
         ),
@@ -51,6 +66,12 @@ def trajectory_id(sample_id: str, qa_index: int, seed: int) -> str:
     return f"{sample_id}-qa{qa_index}-{digest[:8]}"
 
 
+def session_trajectory_id(sample_id: str, session: int, part: int, seed: int) -> str:
+    """Returns ``{sample_id}-s{session}p{part}-{8 hex digits}``, which is to a session what ``trajectory_id`` is."""
+    digest = hashlib.sha256(f"{seed}:{sample_id}:s{session}p{part}".encode()).hexdigest()
+    return f"{sample_id}-s{session}p{part}-{digest[:8]}"
+
+
 def gold_answer(question: Question) -> str:
     """Returns the answer that the reward compares with.
 
@@ -62,8 +83,15 @@ def gold_answer(question: Question) -> str:
     return question.answer
 
 
+def stored_question(question: Question) -> StoredQuestion:
+    """Returns a question as the reward reads it."""
+    return StoredQuestion(
+        question.index, question.text, gold_answer(question), question.category, question.evidence.ids
+    )
+
+
 def build_row(sample_id: str, question: Question, *, dataset: str, split: str, index: int, seed: int) -> dict[str, Any]:
-    """Returns one row in verl's format, which is ``ROW_SCHEMA``.
+    """Returns the row of a question episode in verl's format, which is ``ROW_SCHEMA``.
 
     Args:
         sample_id: the conversation; the initial memories are found by it.
@@ -73,23 +101,75 @@ def build_row(sample_id: str, question: Question, *, dataset: str, split: str, i
         index: the row's position in its file.
         seed: part of the trajectory id.
     """
-    answer = gold_answer(question)
-    return {
-        "prompt": build_prompt(question.text),
-        "data_source": dataset,
-        "ability": "memory",
-        "reward_model": {"style": "memory", "ground_truth": answer},
-        "agent_name": AGENT_NAME,
-        "extra_info": {
+    return _row(
+        build_prompt(question.text),
+        dataset,
+        {
             "split": split,
             "index": index,
             "sample_id": sample_id,
             "qa_index": question.index,
             "namespace": trajectory_id(sample_id, question.index, seed),
             "question": question.text,
-            "answer": answer,
+            "answer": gold_answer(question),
             "category": question.category,
             "evidence": list(question.evidence.ids),
             "adversarial_answer": question.adversarial_answer,
+            "episode": QUESTION,
+            "session": 0,
+            "part": 0,
+            "parts": 0,
+            "bank": bank_key(sample_id),
+            "last_turn": "",
         },
+    )
+
+
+def build_session_row(
+    sample_id: str, shown: SessionPart, *, dataset: str, split: str, index: int, seed: int
+) -> dict[str, Any]:
+    """Returns the row of a session episode in verl's format, which is ``ROW_SCHEMA``.
+
+    It has no question: question and answer are "", and the category is 0.
+
+    Args:
+        sample_id: the conversation.
+        shown: the turns that the agent is shown. The bank holds what was learned before the first of them.
+        dataset: the dataset's name. verl reports validation figures under it.
+        split: "train" or "test".
+        index: the row's position in its file.
+        seed: part of the trajectory id.
+    """
+    return _row(
+        build_session_prompt(shown.text),
+        dataset,
+        {
+            "split": split,
+            "index": index,
+            "sample_id": sample_id,
+            "qa_index": NO_QUESTION,
+            "namespace": session_trajectory_id(sample_id, shown.session, shown.part, seed),
+            "question": "",
+            "answer": "",
+            "category": SESSION_CATEGORY,
+            "evidence": [],
+            "adversarial_answer": None,
+            "episode": SESSION,
+            "session": shown.session,
+            "part": shown.part,
+            "parts": shown.parts,
+            "bank": bank_key(sample_id, shown.first_turn),
+            "last_turn": shown.last_turn,
+        },
+    )
+
+
+def _row(prompt: list[dict[str, str]], dataset: str, extra_info: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "prompt": prompt,
+        "data_source": dataset,
+        "ability": "memory",
+        "reward_model": {"style": "memory", "ground_truth": extra_info["answer"]},
+        "agent_name": AGENT_NAME,
+        "extra_info": extra_info,
     }
