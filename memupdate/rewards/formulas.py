@@ -1,10 +1,11 @@
-"""The table of reward formulas. A formula makes one reward of the gain in answers and the bank's efficiency.
+"""The table of reward formulas.
 
-The gain ``delta`` is QA(after) - QA(before).
+``budgeted`` (default) is computed from readings of the bank (:mod:`memupdate.rewards.budgeted`). The others join the
+gain in answers, ``delta`` = QA(after) - QA(before), and the bank's efficiency:
 
 - ``product``: ``delta * efficiency``. After a loss (delta below 0) an inefficient bank is punished less than an
   efficient one.
-- ``monotone`` (default): the same for ``delta >= 0``, and ``delta * (2 - efficiency)`` for ``delta < 0``. With delta
+- ``monotone``: the same for ``delta >= 0``, and ``delta * (2 - efficiency)`` for ``delta < 0``. With delta
   fixed, a more efficient bank never scores lower. The two formulas agree at efficiency 1. ``2 - efficiency`` stays in
   [0.5, 1.9], so a loss never becomes a gain.
 
@@ -43,11 +44,23 @@ def monotone(delta: float, efficiency: float) -> float:
     return delta * (2.0 - efficiency) if delta < 0 else delta * efficiency
 
 
+@dataclass(frozen=True, slots=True)
+class Budgeted:
+    """Marks the formula of :mod:`memupdate.rewards.budgeted`, which is computed from readings of the bank."""
+
+    cap_mode: str = "relative"
+
+
+BUDGETED = Budgeted()
 MONOTONE = Formula(monotone)
 PRODUCT = Formula(product, cap_mode="absolute")
 
-FORMULAS: Table[Formula] = Table(
+FORMULAS: Table[Formula | Budgeted] = Table(
     "memupdate.formulas",
     "reward.formula",
-    {"monotone": "memupdate.rewards.formulas:MONOTONE", "product": "memupdate.rewards.formulas:PRODUCT"},
+    {
+        "budgeted": "memupdate.rewards.formulas:BUDGETED",
+        "monotone": "memupdate.rewards.formulas:MONOTONE",
+        "product": "memupdate.rewards.formulas:PRODUCT",
+    },
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +14,9 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from memupdate.broker import MemoryStoreManager
 from memupdate.errors import FieldError
 from memupdate.failures import FailureLog
-from memupdate.rewards.bank_state import BankState
 from memupdate.rewards.config import RewardConfig
-from memupdate.rewards.outcomes import RewardGuard
-from memupdate.rewards.reward import RewardParts, reward_from_states
+from memupdate.rewards.outcomes import Parts, RewardGuard
+from memupdate.rewards.rules import BudgetedRule, PairRule, Rule
 from memupdate.rewards.scorers import make_scorer
 from memupdate.tools.counts import counts_in
 
@@ -30,7 +28,7 @@ class MemoryRewardManager(RewardManagerBase):
 
     A config chooses it with ``reward.reward_manager={source: importlib, name: MemoryRewardManager, module.path:
     pkg://memupdate.rewards.manager}``. The manager reads ``memory.broker_name`` and ``memory.reward``, which holds the
-    fields of ``RewardConfig``.
+    fields of ``RewardConfig``. For the formula ``budgeted`` it also reads ``memory.data_dir`` and ``memory.seed``.
 
     Args:
         config: the whole config of the run.
@@ -58,10 +56,17 @@ class MemoryRewardManager(RewardManagerBase):
         reward_section: Any = OmegaConf.to_container(config.memory.reward, resolve=True)
         self.reward_config = RewardConfig.from_mapping(reward_section)
         self.scorer = make_scorer(self.reward_config.scorer)
-        self.guard = RewardGuard()
+        self._rule = self._chosen_rule()
+        self.guard = RewardGuard(self._rule.parts)
         run_dir = config.memory.get("run_dir")  # without one, errors are only logged
         self._failures = FailureLog(Path(run_dir)) if run_dir else None
         self._broker: MemoryStoreManager | None = None
+
+    def _chosen_rule(self) -> Rule:
+        if not self.reward_config.is_budgeted:
+            return PairRule(self.reward_config, self.scorer)
+        memory = self.config.memory
+        return BudgetedRule(self.reward_config, self.scorer, Path(memory.data_dir), int(memory.seed))
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one trajectory and closes its namespace.
@@ -79,33 +84,23 @@ class MemoryRewardManager(RewardManagerBase):
         row = data[-1].non_tensor_batch
         extra_info: Mapping[str, Any] = row.get("extra_info") or {}
         reported: Mapping[str, Any] = row.get("tool_extra_fields") or {}
+        step = int(row.get("global_steps", -1))
         outcome = await self.guard.run_async(
-            str(reported.get("namespace")), lambda: self._score(reported.get("namespace"), extra_info)
+            str(reported.get("namespace")), lambda: self._score(reported.get("namespace"), extra_info, step)
         )
         if outcome.error and self._failures is not None:
-            self._failures.append(int(row.get("global_steps", -1)), str(reported.get("namespace")), outcome.error)
+            self._failures.append(step, str(reported.get("namespace")), outcome.error)
         counts = counts_in(reported)
         info = {**outcome.to_dict(), **counts, "category": float(extra_info.get("category") or 0)}
         penalty = self.reward_config.call_penalty * (counts["malformed_calls"] + counts["unknown_calls"])
         return {"reward_score": outcome.reward - penalty, "reward_extra_info": info}
 
-    async def _score(self, namespace: Any, extra_info: Mapping[str, Any]) -> RewardParts:
+    async def _score(self, namespace: Any, extra_info: Mapping[str, Any], step: int) -> Parts:
         if not isinstance(namespace, str):
             raise FieldError("tool_extra_fields.namespace", namespace, "the namespace that MemoryAgentLoop reports")
         if self._broker is None:
             self._broker = await MemoryStoreManager.connect(self.config.memory.broker_name)
         try:
-            states = await self._broker.evaluate(namespace, extra_info["question"], self.reward_config.top_k)
+            return await self._rule.score(self._broker, namespace, extra_info, step)
         finally:
             await self._broker.close(namespace)
-        # In a thread: a scorer may run a model or call an endpoint, and other trajectories wait for this event loop.
-        return await asyncio.to_thread(
-            reward_from_states,
-            BankState(**states["before"]),
-            BankState(**states["after"]),
-            extra_info["question"],
-            extra_info["answer"],
-            scorer=self.scorer,
-            config=self.reward_config,
-            category=extra_info.get("category"),
-        )

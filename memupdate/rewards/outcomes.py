@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 
+from memupdate.rewards.budgeted import BudgetedParts
 from memupdate.rewards.reward import RewardParts
+
+Parts = RewardParts | BudgetedParts
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +23,13 @@ class RewardOutcome:
 
     Attributes:
         parts: the reward's parts; None after an error.
+        kind: the class that the parts have, or would have.
         error: ``Type: message`` of the error; empty without one.
     """
 
-    parts: RewardParts | None
+    parts: Parts | None
     error: str = ""
+    kind: type[Parts] = RewardParts
 
     @property
     def reward(self) -> float:
@@ -38,7 +43,7 @@ class RewardOutcome:
         because they were not measured. Leave out the items with ``reward_error`` 1 before you average.
         """
         if self.parts is None:
-            values = dict.fromkeys((part.name for part in fields(RewardParts)), 0.0)
+            values = dict.fromkeys((part.name for part in fields(self.kind)), 0.0)
         else:
             values = self.parts.to_dict()
         return {**values, "reward": self.reward, "reward_error": float(self.parts is None)}
@@ -47,11 +52,15 @@ class RewardOutcome:
 class RewardGuard:
     """Computes rewards item by item. An item whose computation raises an error gets ``ERROR_REWARD``.
 
+    Args:
+        kind: the class of the parts that are computed. After an error, the item has the same names.
+
     Attributes:
         errors: how many errors of each type there were since the guard was made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Parts] = RewardParts) -> None:
+        self._kind = kind
         self.errors: Counter[str] = Counter()
 
     @property
@@ -59,7 +68,7 @@ class RewardGuard:
         """Number of items that failed since the guard was made."""
         return self.errors.total()
 
-    def run(self, item: str, compute: Callable[[], RewardParts]) -> RewardOutcome:
+    def run(self, item: str, compute: Callable[[], Parts]) -> RewardOutcome:
         """Computes the reward of one item.
 
         Args:
@@ -67,15 +76,15 @@ class RewardGuard:
             compute: returns the reward's parts.
         """
         try:
-            return RewardOutcome(compute())
+            return RewardOutcome(compute(), kind=self._kind)
         except Exception as error:
             logger.exception("the reward of %s failed and is %s", item, ERROR_REWARD)
             return self._failed(error)
 
-    async def run_async(self, item: str, compute: Callable[[], Awaitable[RewardParts]]) -> RewardOutcome:
+    async def run_async(self, item: str, compute: Callable[[], Awaitable[Parts]]) -> RewardOutcome:
         """Does the same as ``run`` for a computation that awaits. Cancellation is not an error and is raised."""
         try:
-            return RewardOutcome(await compute())
+            return RewardOutcome(await compute(), kind=self._kind)
         except Exception as error:
             logger.exception("the reward of %s failed and is %s", item, ERROR_REWARD)
             return self._failed(error)
@@ -83,4 +92,4 @@ class RewardGuard:
     def _failed(self, error: Exception) -> RewardOutcome:
         kind = type(error).__name__
         self.errors[kind] += 1
-        return RewardOutcome(None, f"{kind}: {error}")
+        return RewardOutcome(None, f"{kind}: {error}", self._kind)

@@ -1,4 +1,4 @@
-"""The reward of an edit: how much better a question is answered after it, weighed by how efficient the bank is.
+"""The rewards ``monotone`` and ``product``: how much better a question is answered after it, weighed by how efficient the bank is.
 
 ``delta = QA(after) - QA(before)``, where each side is scored on the memories that its own bank retrieves. A formula
 (:mod:`memupdate.rewards.formulas`) joins delta with the bank's efficiency (:mod:`memupdate.rewards.efficiency`).
@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from memupdate.errors import FieldError
 from memupdate.rewards.bank_state import BankState, ReadableBank
 from memupdate.rewards.config import RewardConfig
 from memupdate.rewards.contract import ABSTENTION_CATEGORY, NO_SIGNAL, ScoreItem, Scorer, score_items
 from memupdate.rewards.efficiency import Efficiency
-from memupdate.rewards.formulas import FORMULAS
+from memupdate.rewards.formulas import FORMULAS, Budgeted
 from memupdate.rewards.scorers import make_scorer
 
 QA_FLOOR = 0.1
+MONOTONE_NAME = "monotone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,17 @@ def reward_from_states(
         answer: its gold answer. An empty answer means that there is none; both banks then score 0.5.
         scorer: a scorer that was made once and is used again. None makes the one that ``config`` names, which may load
             a model.
-        config: the formula and the cap; None is ``RewardConfig()``.
+        config: the formula and the cap; None is ``RewardConfig(formula="monotone")``.
         category: LoCoMo's category, for the scorer.
 
     Raises:
         FieldError: the scorer's config is not allowed, or its score is not a number from 0 to 1.
     """
-    config = config or RewardConfig()
+    config = config or RewardConfig(formula=MONOTONE_NAME)
+    formula = FORMULAS.load(config.formula)
+    if isinstance(formula, Budgeted):
+        allowed = "a formula of delta and efficiency; `budgeted` is computed by budgeted_reward, from readings"
+        raise FieldError("reward.formula", config.formula, allowed)
     scorer = scorer or make_scorer(config.scorer)
     old = ScoreItem(question, answer, before.retrieved, category)
     new = ScoreItem(question, answer, after.retrieved, category)
@@ -102,7 +108,7 @@ def reward_from_states(
     delta = qa_after - qa_before
     efficiency = Efficiency.of(before, after, config.cap_on(before.count))
     return RewardParts(
-        reward=FORMULAS.load(config.formula).combine(delta, efficiency.value),
+        reward=formula.combine(delta, efficiency.value),
         delta=delta,
         efficiency=efficiency.value,
         size_factor=efficiency.size,
@@ -138,7 +144,7 @@ def memory_reward(
     Raises:
         FieldError: as ``reward_from_states``, or the question is empty.
     """
-    config = config or RewardConfig()
+    config = config or RewardConfig(formula=MONOTONE_NAME)
     old, new = (
         bank if isinstance(bank, BankState) else BankState.of(bank, question, config.top_k) for bank in (before, after)
     )
