@@ -23,7 +23,10 @@ TWICE = 0.15
 ASIDES_OBSERVED = 0.2
 # Of the turns, about this share is small talk: who writes down every turn stores much that is worth nothing.
 SMALL_TALK = 0.4
-# Turns of a session: what a tiny model can read, about 100 to 170 words.
+# Of the turns that say something, this share also has a sentence that says nothing: LoCoMo's turns are two to three
+# times as long as its observations, so that to store turns is dear.
+FILLED = 0.8
+# Turns of a session: what a tiny model can read, about 100 to 250 words.
 TURNS = (8, 14)
 
 
@@ -93,8 +96,9 @@ class Author:
     def _session(self, number: int) -> list[dict[str, str]]:
         said = [statement for statement in self._plan.statements if statement.session == number]
         self._chance.shuffle(said)
-        wanted = round(len(said) / (1 - SMALL_TALK)) + self._chance.randint(-1, 1)
-        chat = min(max(wanted, TURNS[0]), TURNS[1]) - len(said)
+        filled = len(said) + sum(bool(statement.asked) for statement in said)
+        wanted = round(filled / (1 - SMALL_TALK)) + self._chance.randint(-1, 1)
+        chat = max(min(max(wanted, TURNS[0]), TURNS[1]) - filled, 1)
         # None stands for small talk. It opens the session, and what is left of it goes anywhere.
         slots: list[Statement | None] = list(said)
         for _ in range(chat - 1):
@@ -103,25 +107,41 @@ class Author:
         greeting = self._chance.choice(self._words.greetings).format(name=greeted)
         turns = [{"speaker": greeter, "dia_id": f"D{number}:1", "text": greeting}]
         for statement in slots:
+            if statement is not None and statement.asked:
+                asker = self._speakers[1 - self._speakers.index(statement.speaker)]
+                turns.append({"speaker": asker, "dia_id": f"D{number}:{len(turns) + 1}", "text": statement.asked})
             dialog_id = f"D{number}:{len(turns) + 1}"
             if statement is None:
                 speaker, text = self._small_talk(turns[-1]["speaker"], number, dialog_id)
             else:
-                speaker, text = statement.speaker, statement.turn
+                speaker, text = statement.speaker, self._filled(statement)
                 statement.dialog_id = dialog_id
                 self._observe(statement)
             turns.append({"speaker": speaker, "dia_id": dialog_id, "text": text})
         return turns
 
+    def _filled(self, statement: Statement) -> str:
+        """Returns what is said, most often with a sentence that says nothing."""
+        if self._chance.random() >= FILLED:
+            return statement.turn
+        filler = self._chance.choice(self._words.fillers)
+        # An answer follows its question at once.
+        if statement.asked or self._chance.random() < 0.5:
+            return f"{statement.turn} {filler}"
+        return f"{filler} {statement.turn}"
+
     def _small_talk(self, last: str, session: int, dialog_id: str) -> tuple[str, str]:
         """Returns who talks and what is said: an answer to the last speaker, or an aside, each once."""
         speaker = self._speakers[1 - self._speakers.index(last)]
         if not self._asides or self._chance.random() < 0.6:
-            return speaker, self._chance.choice(self._words.replies).format(name=last)
+            reply = self._chance.choice(self._words.replies).format(name=last)
+            filler = self._chance.choice(self._words.fillers)
+            return speaker, f"{reply} {filler}" if self._chance.random() < 0.5 else reply
         turn, fact = self._asides.pop()
+        noun = self._chance.choice(self._plan.nouns[speaker])
         if self._chance.random() < ASIDES_OBSERVED:
-            self._note(session, speaker, fact.format(name=speaker), dialog_id)
-        return speaker, turn
+            self._note(session, speaker, fact.format(name=speaker, noun=noun), dialog_id)
+        return speaker, turn.format(noun=noun)
 
     def _observe(self, statement: Statement) -> None:
         if self._chance.random() < MISSING:

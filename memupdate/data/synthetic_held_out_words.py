@@ -69,6 +69,14 @@ HELD_OUT_WORDS = Words(
             "The {noun} of {name} changed to {value}.",
             "Instead of {old}, {name} now has {value} as {noun}.",
         ),
+        dialogues=(
+            ("And your {noun}, {name}, what is it?", "I can tell you, it is {value}."),
+            ("You never told me about your {noun}, {name}.", "Oh, I have {value} now."),
+        ),
+        changed_dialogues=(
+            ("So, {name}, your {noun} is {old}, right?", "Not now, I changed to {value}."),
+            ("How is it with {old}, {name}?", "Oh, my {noun} is {value} these days."),
+        ),
         questions=("What is the {noun} of {name} today?", "Name the {noun} that {name} has."),
     ),
     lists=Frames(
@@ -87,6 +95,10 @@ HELD_OUT_WORDS = Words(
             "The {noun} of {name} now include {value}.",
             "There is {value} on {name}'s list of {noun}.",
         ),
+        dialogues=(
+            ("And your {noun}, {name}, are there more now?", "One more, it is {value}."),
+            ("Tell me about your {noun}, {name}.", "Well, now I have {value} too."),
+        ),
         questions=("List the {noun} of {name}.", "What {noun} does {name} have in all?"),
     ),
     events=Frames(
@@ -98,6 +110,10 @@ HELD_OUT_WORDS = Words(
         facts=(
             "It was {when} that {name} {past} {object}.",
             "With a brother, {name} {past} {object} {when}.",
+        ),
+        dialogues=(
+            ("You wanted to {base} {object}, {name}, did you?", "Yes, I did that {when}."),
+            ("And who {past} {object}, {name}? Not you!", "But I did, {when}, you see."),
         ),
         questions=("What was the day when {name} {past} {object}?", "When was it that {name} {past} {object}?"),
     ),
@@ -117,7 +133,21 @@ HELD_OUT_WORDS = Words(
         "And how do you feel about it all, {name}?",
         "I always like to hear from you, {name}.",
     ),
+    fillers=(
+        "It takes a while for me to be happy with a thing, as you know well.",
+        "I hope that you do not laugh about me, it really was a long month.",
+        "My brother was surprised, he said that I should have told you before.",
+        "There is always so much noise in my life, and so little sleep as well.",
+        "I think of the old times when I talk to you, they were so good.",
+        "My family laughed about it for a long time, and so did I in the end.",
+        "That is how life is, one day it is good and one day it is not.",
+        "I had to think about it last year too, but I was not sure at all.",
+        "It is a small thing, but it is good to have told you about it.",
+    ),
     asides=(
+        ("All my family talks of my {noun}, and I just laugh.", "The family of {name} talks of the {noun}."),
+        ("I thought about my {noun} again, but it is good as it is.", "About the {noun}, {name} thought again."),
+        ("Is another {noun} better? I am not so sure.", "If another {noun} is better, {name} is not sure."),
         ("I am tired, the whole week was so long.", "The week was long and {name} is tired."),
         ("It was so loud outside that I slept badly.", "It was so loud that {name} slept badly."),
         ("The rain makes me sad, I need some sun.", "Because of the rain {name} is sad and needs sun."),

@@ -19,12 +19,15 @@ SHARED_ATTRIBUTES = 3
 SINGLE_ATTRIBUTES = (2, 3)
 # The first topic is both speakers', with items of their own.
 LISTS = 3
-LIST_ITEMS = (3, 5)
+LIST_ITEMS = (3, 4)
 # What happens to a value after it was told. Half of the values are replaced, some of them twice; a third is repeated.
 HISTORIES = ("", "", "repeat", "change", "change", "change repeat", "repeat change", "change change")
 # A conversation has one item of a list in four repeated.
 REPEATED_ITEMS = 0.25
 ADVERSARIAL = (1, 2)
+# Of what is new, this share is an answer that says nothing without the question before it: a stored turn is not yet a
+# memory.
+IN_DIALOGUE = 0.3
 
 
 @dataclass(slots=True)
@@ -35,6 +38,7 @@ class Statement:
         speaker: who says it, and whom it is about.
         session: in which session.
         turn: what is said.
+        asked: what the other speaker asks right before; "" for nothing.
         facts: how an observation may say it; the first frame of a shuffled list, then others.
         kind: "new", "change" or "repeat".
         dialog_id: the turn's id, once it has one.
@@ -45,6 +49,7 @@ class Statement:
     turn: str
     facts: list[str]
     kind: str
+    asked: str = ""
     dialog_id: str = ""
 
 
@@ -65,10 +70,12 @@ class Plan:
     Attributes:
         statements: everything that is said of facts, in no order inside a session.
         asked: the questions.
+        nouns: the kinds of which each speaker has a value.
     """
 
     statements: list[Statement] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
+    nouns: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Planner:
@@ -116,17 +123,21 @@ class Planner:
         return chosen
 
     def _say(self, speaker: str, session: int, kind: str, frames: Frames, **slots: str) -> Statement:
-        turns, facts = frames.turns, frames.facts
+        facts, dialogues = frames.facts, frames.dialogues
+        turns = {"new": frames.turns, "change": frames.changes, "repeat": frames.restated}[kind]
         if kind == "change":
-            turns, facts = frames.changes, (*frames.changed_facts, *frames.facts)
-        elif kind == "repeat":
-            turns = frames.restated
+            facts, dialogues = (*frames.changed_facts, *frames.facts), frames.changed_dialogues
+        if kind != "repeat" and self._chance.random() < IN_DIALOGUE:
+            asked, turn = self._chance.choice(dialogues)
+        else:
+            asked, turn = "", self._chance.choice(turns)
         said = Statement(
             speaker,
             session,
-            self._chance.choice(turns).format(name=speaker, **slots),
+            turn.format(name=speaker, **slots),
             [frame.format(name=speaker, **slots) for frame in self._chance.sample(facts, len(facts))],
             kind,
+            asked.format(name=speaker, **slots),
         )
         self._plan.statements.append(said)
         return said
@@ -144,6 +155,7 @@ class Planner:
             # At most three values each.
             values = self._chance.sample(self._words.values[noun], 3 * len(people))
             for place, speaker in enumerate(people):
+                self._plan.nouns.setdefault(speaker, []).append(noun)
                 value, newest = self._value(speaker, noun, values[3 * place : 3 * place + 3])
                 if not shared:
                     alone.append((noun, self._other(speaker), value, newest))
@@ -192,9 +204,9 @@ class Planner:
             speaker = self._speakers[position % 2]
             (session,) = self._sessions(1)
             when, answer = relative_date(self._chance, self._times[session - 1], self._parity)
-            slots = {"past": VERBS[base], "object": thing}
+            slots = {"base": base, "past": VERBS[base], "object": thing}
             said = self._say(speaker, session, "new", frames, when=when, **slots)
-            self._ask(frames, answer, 2, [said], name=speaker, base=base, **slots)
+            self._ask(frames, answer, 2, [said], name=speaker, **slots)
 
     def _other(self, speaker: str) -> str:
         return self._speakers[1 - self._speakers.index(speaker)]

@@ -74,6 +74,16 @@ TRAINING_WORDS = Words(
             "{name}'s {noun} is {value} now and no longer {old}.",
             "{name} has a new {noun}: {value}.",
         ),
+        dialogues=(
+            ("What is your {noun} now, {name}?", "It is {value}, since you ask."),
+            ("Do you have a {noun}, {name}?", "Yes, {value}, if you must know."),
+            ("Remind me, {name}, what is your {noun}?", "I have {value}, I thought you knew."),
+        ),
+        changed_dialogues=(
+            ("Is {old} still your {noun}, {name}?", "No, that is over, it is {value} now."),
+            ("Are you still happy with {old}, {name}?", "I changed the {noun}. I have {value} now."),
+            ("Did you change your {noun}, {name}?", "I did, and {value} is much better."),
+        ),
         questions=("What is {name}'s {noun} now?", "Which {noun} does {name} have?"),
     ),
     lists=Frames(
@@ -95,6 +105,10 @@ TRAINING_WORDS = Words(
             "{name}'s {noun} include {value}.",
             "{name} has {value} on the list of {noun}.",
         ),
+        dialogues=(
+            ("Is there anything new about your {noun}, {name}?", "There is, I added {value}."),
+            ("Do you have more {noun} now, {name}?", "Yes, {value} is new."),
+        ),
         questions=("What are {name}'s {noun}?", "Which {noun} has {name} mentioned?"),
     ),
     events=Frames(
@@ -108,6 +122,10 @@ TRAINING_WORDS = Words(
             "{name} {past} {object} {when}.",
             "{name} finally {past} {object} {when}.",
             "{name} {past} {object} {when} and liked it.",
+        ),
+        dialogues=(
+            ("Did you {base} {object} at last, {name}?", "I did, {when}, and it was nice."),
+            ("When will you {base} {object}, {name}?", "You are late, I did it {when}."),
         ),
         questions=("When did {name} {base} {object}?", "On which day did {name} {base} {object}?"),
     ),
@@ -130,7 +148,24 @@ TRAINING_WORDS = Words(
         "I see. And how is the family, {name}?",
         "Thanks for telling me, {name}.",
     ),
+    fillers=(
+        "I thought about it for a long time, and I hope that you understand me.",
+        "You know how I am, it always takes me a while to be sure.",
+        "I told my cousin about it, and she laughed so much that I had to laugh too.",
+        "Everything in my life is a little different from last year, is it not?",
+        "It made me think of you and of all the good times that we have had.",
+        "My family was surprised to hear it, and I was a little surprised as well.",
+        "I should have told you before, but there is so much to do these days.",
+        "Perhaps it is a small thing for you, but it makes me really happy.",
+        "There is so much noise here today, so I hope you can hear me well.",
+        "I have to tell you that it was a better month than I had thought.",
+        "My sister says that I talk too much, and I think that she is right.",
+        "Sometimes I do not know what to think of it, but that is life.",
+    ),
     asides=(
+        ("Sometimes I think of another {noun}, but no, not this year.", "{name} thinks of another {noun} sometimes."),
+        ("My cousin says that my {noun} is funny. I do not mind.", "{name}'s cousin finds the {noun} funny."),
+        ("Everybody talks about a new {noun}, but mine is good for me.", "{name} is content with the {noun}."),
         ("I slept badly because of the noise outside.", "{name} slept badly because of the noise outside."),
         ("The weather makes me a little sad today.", "{name} is a little sad because of the weather."),
         ("I am so tired after this long week.", "{name} is tired after a long week."),

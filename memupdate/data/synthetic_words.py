@@ -51,6 +51,8 @@ class Frames:
         turns: what a speaker says of something new.
         changes: what a speaker says of a value that replaces ``{old}``.
         restated: what a speaker says of something known.
+        dialogues: a question of the other speaker, and an answer that says what is new only together with it.
+        changed_dialogues: the same for a value that replaces ``{old}``.
         facts: how an observation says it.
         changed_facts: how an observation says that a value was replaced.
         questions: how it is asked for.
@@ -62,6 +64,8 @@ class Frames:
     changes: tuple[str, ...] = ()
     restated: tuple[str, ...] = ()
     changed_facts: tuple[str, ...] = ()
+    dialogues: tuple[tuple[str, str], ...] = ()
+    changed_dialogues: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,9 @@ class Words:
         events: frames about what happened on one day.
         greetings: what opens a session.
         replies: small talk that answers ``{name}``.
-        asides: small talk about oneself that no question asks for, and how an observation says it.
+        fillers: sentences that say nothing, before or after one that does.
+        asides: small talk about oneself that no question asks for, and how an observation says it. ``{noun}`` is
+            something of which the speaker has a value; it stays as it is.
     """
 
     names: tuple[str, ...]
@@ -88,4 +94,5 @@ class Words:
     events: Frames
     greetings: tuple[str, ...]
     replies: tuple[str, ...]
+    fillers: tuple[str, ...]
     asides: tuple[tuple[str, str], ...]
