@@ -66,9 +66,10 @@ def _plant_relative_date(bank: MemoryBank, episode: Episode, source: random.Rand
 
 
 def _plant_wordy(bank: MemoryBank, episode: Episode, source: random.Random) -> Edit | None:
-    if not len(bank):
+    found = _asked(bank, episode, source)
+    if found is None:
         return None
-    memory = source.choice(list(bank))
+    memory = found[1]
     bank.update(memory.id, WORDY + memory.content)
     return lambda edited, _, __: void(edited.update(memory.id, memory.content))
 
@@ -93,8 +94,8 @@ def _plant_paraphrase(bank: MemoryBank, episode: Episode, source: random.Random)
     if found is None:
         return None
     memory = found[1]
-    words = memory.content.rstrip(".").split()
-    turned = " ".join([*words[len(words) // 2 :], *words[: len(words) // 2]])
+    first, _, rest = memory.content.rstrip(".").partition(" ")
+    turned = f"{rest}, says {first}." if rest else f"So it is: {first}."
     return lambda edited, _, __: void(edited.update(memory.id, turned))
 
 

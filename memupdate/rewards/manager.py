@@ -64,9 +64,9 @@ class MemoryRewardManager(RewardManagerBase):
 
     def _chosen_rule(self) -> Rule:
         if not self.reward_config.is_budgeted:
-            return PairRule(self.reward_config, self.scorer)
+            return PairRule(self.reward_config)
         memory = self.config.memory
-        return BudgetedRule(self.reward_config, self.scorer, Path(memory.data_dir), int(memory.seed))
+        return BudgetedRule(self.reward_config, Path(memory.data_dir), int(memory.seed))
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one trajectory and closes its namespace.
@@ -101,6 +101,6 @@ class MemoryRewardManager(RewardManagerBase):
         if self._broker is None:
             self._broker = await MemoryStoreManager.connect(self.config.memory.broker_name)
         try:
-            return await self._rule.score(self._broker, namespace, extra_info, step)
+            return await self._rule.score(self._broker, namespace, extra_info, step, self.scorer)
         finally:
             await self._broker.close(namespace)

@@ -32,7 +32,7 @@ class Rule(Protocol):
     parts: ClassVar[type[Parts]]
 
     async def score(
-        self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int
+        self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int, scorer: Scorer
     ) -> RewardParts | BudgetedParts:
         """Returns the reward's parts. A scorer that computes for long runs in a thread.
 
@@ -41,6 +41,7 @@ class Rule(Protocol):
             namespace: the trajectory's namespace, which stays open.
             extra_info: the row's ``extra_info``.
             step: the training step.
+            scorer: the scorer.
         """
 
 
@@ -49,9 +50,8 @@ class PairRule:
 
     parts: ClassVar[type[Parts]] = RewardParts
 
-    def __init__(self, config: RewardConfig, scorer: Scorer) -> None:
+    def __init__(self, config: RewardConfig) -> None:
         self._config = config
-        self._scorer = scorer
 
     async def score(self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int) -> RewardParts:
         """See :class:`Rule`. Raises FieldError in a session episode, which shows no question."""
@@ -65,7 +65,7 @@ class PairRule:
             BankState(**states["after"]),
             extra_info["question"],
             extra_info["answer"],
-            scorer=self._scorer,
+            scorer=scorer,
             config=self._config,
             category=extra_info.get("category"),
         )
@@ -76,21 +76,19 @@ class BudgetedRule:
 
     Args:
         config: the reward's config.
-        scorer: the scorer.
         data_dir: the preprocessed folder, with questions and memories.
         seed: of the draw of hidden questions.
     """
 
     parts: ClassVar[type[Parts]] = BudgetedParts
 
-    def __init__(self, config: RewardConfig, scorer: Scorer, data_dir: Path, seed: int) -> None:
+    def __init__(self, config: RewardConfig, data_dir: Path, seed: int) -> None:
         self._config = config
-        self._scorer = scorer
         self._hidden = HiddenQuestions(data_dir, config.hidden_questions, seed)
         self._mean_memory = lru_cache(maxsize=256)(lambda sample_id: mean_memory(data_dir, sample_id))
 
     async def score(
-        self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int
+        self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int, scorer: Scorer
     ) -> BudgetedParts:
         """See :class:`Rule`."""
         shown = shown_question(extra_info)
@@ -101,9 +99,7 @@ class BudgetedRule:
             raise FieldError("memory.reward.hidden_questions", self._config.hidden_questions, allowed)
         budget = self._config.read_budget(self._mean_memory(extra_info["sample_id"]))
         readings = await broker.readings(namespace, [one.question for one in questions], budget)
-        return await asyncio.to_thread(
-            budgeted_reward, readings, shown, hidden, scorer=self._scorer, config=self._config
-        )
+        return await asyncio.to_thread(budgeted_reward, readings, shown, hidden, scorer=scorer, config=self._config)
 
 
 def shown_question(extra_info: Mapping[str, Any]) -> StoredQuestion | None:

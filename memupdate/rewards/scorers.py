@@ -19,6 +19,7 @@ SCORERS: Table[ScorerType] = Table(
     "memupdate.scorers",
     "reward.scorer.name",
     {
+        "span": "memupdate.rewards.span:SpanScorer",
         "overlap": "memupdate.rewards.overlap:OverlapScorer",
         "f1": "memupdate.rewards.reader_f1:ReaderF1Scorer",
         "likelihood": "memupdate.rewards.likelihood:LikelihoodScorer",
@@ -34,13 +35,14 @@ class ScorerConfig:
     Attributes:
         name: a name in ``SCORERS``.
         options: the scorer's own fields. The scorer checks them when it is made: ``f1`` takes ``ReaderOptions``,
-            ``likelihood`` takes ``LikelihoodOptions``, ``judge`` takes ``JudgeOptions``, and ``overlap`` takes none.
+            ``likelihood`` takes ``LikelihoodOptions``, ``judge`` takes ``JudgeOptions``; ``span`` and ``overlap``
+            take none.
 
     Raises:
         FieldError: no scorer has this name, or the options are not a mapping.
     """
 
-    name: str = "overlap"
+    name: str = "span"
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
