@@ -155,8 +155,7 @@ def check_data(config: DictConfig) -> None:
         FieldError: ``memory.episode`` is ``session`` and a file of session episodes that the run reads has no rows.
     """
     from memupdate.data.check_preprocessed import check_preprocessed
-    from memupdate.data.episodes import QUESTION, SESSION
-    from memupdate.data.layout import session_rows_path
+    from memupdate.data.episodes import SESSION
 
     data_dir = Path(config.memory.data_dir)
     if not data_dir.exists():
@@ -165,10 +164,19 @@ def check_data(config: DictConfig) -> None:
     errors = report.schema_errors
     if errors:
         raise DataError(f"{errors[0]} ({len(errors)} schema errors; memupdate check-data --preprocessed {data_dir})")
+    if config.memory.episode == SESSION:
+        _check_session_rows(config, report.session_rows)
+
+
+def _check_session_rows(config: DictConfig, counts: Mapping[str, int]) -> None:
+    """Checks that the files of session episodes have rows, unless the config names other files."""
+    from memupdate.data.episodes import QUESTION, SESSION
+    from memupdate.data.layout import session_rows_path
+
     for split, files in (("train", config.data.train_files), ("test", config.data.val_files)):
-        path = session_rows_path(data_dir, split)
-        if config.memory.episode == SESSION and files == str(path) and not report.session_rows[split]:
-            allowed = f"{QUESTION} with this data: {path} has no rows, as no question cites a turn of a session"
+        path = session_rows_path(config.memory.data_dir, split)
+        if files == str(path) and not counts[split]:
+            allowed = f"{QUESTION} with this data: {path} has no rows, because no question cites a turn of a session"
             raise FieldError("memory.episode", SESSION, allowed)
 
 
