@@ -139,19 +139,39 @@ def test_every_session_bank_of_the_real_file(locomo_json: Path, tmp_path: Path) 
     assert embedder.computed == len(texts)
 
 
-def test_u25_the_banks_of_a_conversation_embed_its_memories_once(folder: Path) -> None:
+def test_u25_the_banks_of_a_conversation_embed_its_memories_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = []
+
+    def counted(path: Path) -> list[Memory]:
+        files.append(path.name)
+        return read_memories(path)
+
+    monkeypatch.setattr("memupdate.broker.conversations.read_memories", counted)
+
     async def scenario() -> None:
         model = CountingEmbedder()
         broker = MemoryBroker(str(folder), model)
         keys = ["conv-1@D2:3", "conv-1", "conv-1@D1:1", "conv-1@D3:1"]
         await asyncio.gather(*(broker.open(f"t{number}", key) for number, key in enumerate(keys)))
         assert sorted(model.asked) == sorted(memory.text for memory in read_memories(folder / "conv-1.jsonl"))
+        assert files == ["conv-1.jsonl"]
         model.asked.clear()
         found = (await broker.evaluate("t0", "Who sings?"))["after"]["retrieved"]
         assert model.asked == ["Who sings?"]
         assert sorted(found) == ["Ann cooks", "Ann moved"]
 
     asyncio.run(scenario())
+
+
+def test_u25_a_bank_before_a_turn_takes_the_embeddings_of_its_conversation(folder: Path) -> None:
+    """Also where the cache has long dropped them."""
+    embedder = CachingEmbedder(HashingEmbedder(), capacity=1)
+    conversations = Conversations(folder, embedder)
+    conversations.fork("conv-1")
+    assert embedder.computed == 5
+    for turn in ("D1:1", "D2:1", "D2:3", "D3:1"):
+        conversations.fork(f"conv-1@{turn}")
+    assert embedder.computed == 5
 
 
 def test_a_bank_before_a_turn_searches_and_edits_as_one_made_of_its_memories(folder: Path) -> None:
