@@ -53,7 +53,9 @@ class PairRule:
     def __init__(self, config: RewardConfig) -> None:
         self._config = config
 
-    async def score(self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int) -> RewardParts:
+    async def score(
+        self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int, scorer: Scorer
+    ) -> RewardParts:
         """See :class:`Rule`. Raises FieldError in a session episode, which shows no question."""
         if extra_info.get("episode") == SESSION:
             allowed = "budgeted, the only formula that scores a session episode (memory.episode)"
