@@ -50,7 +50,7 @@ def mentions(conversation: Conversation, speaker: str, kind: str) -> Iterator[tu
     """The turns of a speaker that name things of a kind, and the things."""
     for turn in turns_of(conversation):
         said = re.sub(r"[^.!?]*\?", "", turn.text)  # what somebody asks of the other is not about the speaker
-        found = [value for value in pool(conversation).values[kind] if re.search(rf"\b{value}\b", said)]
+        found = [value for value in pool(conversation).values[kind] if f" {value}" in f" {said}"]
         if turn.speaker == speaker and found:
             yield turn, found
 

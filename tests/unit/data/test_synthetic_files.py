@@ -50,8 +50,8 @@ def test_generating_takes_constant_memory(tmp_path: Path) -> None:
         return used
 
     peak(2)  # what is loaded once
-    # Forty conversations are 600 kB of text.
-    assert peak(40) < peak(4) + 100_000
+    # Twenty conversations more are 300 kB of text.
+    assert peak(24) < peak(4) + 100_000
 
 
 def test_a_corpus_is_read_lazily_and_as_locomos_file(tmp_path: Path) -> None:
