@@ -80,6 +80,7 @@ def test_the_corpus_goes_through_the_locomo_loader(synthetic_json: Path, convers
     names = [conversation.sample_id for conversation in conversations]
     assert names == [*(f"syn-train-{n}" for n in range(1, 61)), *(f"syn-test-{n}" for n in range(1, 25))]
     assert [conversation.split for conversation in conversations] == ["train"] * 60 + ["test"] * 24
+    lengths = []
     for conversation in conversations:
         assert len(conversation.sessions) == 6
         assert 14 <= len(conversation.questions) <= 20
@@ -88,7 +89,8 @@ def test_the_corpus_goes_through_the_locomo_loader(synthetic_json: Path, convers
         assert set(conversation.speakers) <= set(pool(conversation).names)
         for session in conversation.sessions:
             assert 8 <= len(session.turns) <= 14
-            assert sum(len(turn.text.split()) for turn in session.turns) <= 300
+            lengths.append(sum(len(turn.text.split()) for turn in session.turns))
+    assert max(lengths) <= 300 and 170 < statistics.mean(lengths) < 210
 
 
 def test_a_question_about_a_value_asks_for_the_newest(conversations: list[Conversation]) -> None:
