@@ -56,7 +56,9 @@ def split_conversations(
         }
         for split, members in named.items():
             if not members:
-                raise FieldError("split", "of the dataset", f"one with at least one {split} conversation")
+                other = conversations[0].split
+                allowed = f"splits of which at least one {split}; or choose with train_conversations or test"
+                raise FieldError("split", f"{other} for all conversations", allowed)
         return named["train"], named["test"]
 
     count = DEFAULT_TRAIN_CONVERSATIONS if train_conversations is None else train_conversations

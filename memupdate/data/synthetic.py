@@ -35,8 +35,8 @@ CONVERSATIONS = 60
 HELD_OUT = 24
 SESSIONS = 6
 MAX_CONVERSATIONS = 10_000
-# Below three sessions little can be replaced; above twelve the turns would repeat themselves.
-MIN_SESSIONS, MAX_SESSIONS = 3, 12
+# Fewer sessions would be too long for what is said, and in more of them there would be little but small talk.
+MIN_SESSIONS, MAX_SESSIONS = 5, 12
 
 
 def synthetic_corpus(
@@ -49,7 +49,7 @@ def synthetic_corpus(
         held_out: how many are held out, from 1 to 10,000.
         seed: of all random choices. Conversation ``n`` of a split depends only on ``seed``, ``sessions`` and ``n``, so
             a longer corpus has the conversations of a shorter one.
-        sessions: how many sessions a conversation has, from 3 to 12.
+        sessions: how many sessions a conversation has, from 5 to 12.
 
     Returns:
         An iterator over elements of a LoCoMo file. Each has its split, "train" or "test", as ``split``.
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
     parser.add_argument("--conversations", type=int, default=CONVERSATIONS, help="how many train (default 60)")
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="how many are held out (default 24)")
-    parser.add_argument("--sessions", type=int, default=SESSIONS, help="sessions of each, 3 to 12 (default 6)")
+    parser.add_argument("--sessions", type=int, default=SESSIONS, help="sessions of each, 5 to 12 (default 6)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     try:

@@ -15,7 +15,7 @@ HELD_OUT_WORDS = Words(
         ),
         "street": listed("Ashgrove, Millbrook, Sunnybank, Foxglove, Westbourne, Larkspur, Oakdale, Queensway"),
         "dentist": combined("Professor", "Adler, Bianchi, Costa, Dvorak, Eriksen, Fontaine, Gupta, Horvath"),
-        "boss": combined("Mr", "Ibrahim, Jansen, Kaplan, Lombardi, Mendez, Nilsson, Quinn, Sato"),
+        "boss": combined("Director", "Ibrahim, Jansen, Kaplan, Lombardi, Mendez, Nilsson, Quinn, Sato"),
         "gym": combined("Steel, Panther, Volcano, Gravity", "Studio, Loft, Arena, Factory"),
         "team": combined("Blue, Sleepy, Brave, Dancing", "Otters, Ravens, Meteors, Knights"),
         "favourite drink": combined("chamomile, mango, elderflower, cherry", "smoothie, cordial, lemonade, kefir"),
