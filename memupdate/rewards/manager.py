@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,6 +102,8 @@ class MemoryRewardManager(RewardManagerBase):
         if self._broker is None:
             self._broker = await MemoryStoreManager.connect(self.config.memory.broker_name)
         try:
-            return await self._rule.score(self._broker, namespace, extra_info, step, self.scorer)
+            score = await self._rule.read(self._broker, namespace, extra_info, step)
         finally:
             await self._broker.close(namespace)
+        # In a thread: a scorer may run a model or call an endpoint, and other trajectories wait for this event loop.
+        return await asyncio.to_thread(score, self.scorer)
