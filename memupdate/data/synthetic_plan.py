@@ -20,10 +20,13 @@ SINGLE_ATTRIBUTES = (2, 3)
 # The first topic is both speakers', with items of their own.
 LISTS = 3
 LIST_ITEMS = (3, 4)
-# What happens to a value after it was told. Half of the values are replaced, some of them twice; a third is repeated.
-HISTORIES = ("", "", "repeat", "change", "change", "change repeat", "repeat change", "change change")
-# A conversation has one item of a list in four repeated.
+# What happens to a value after it was told. Half of the values are replaced, some of them twice; a quarter is repeated.
+# The others can be asked for from the session on in which they are told.
+HISTORIES = ("", "", "", "repeat", "change", "change", "change repeat", "change change")
+# Of the items of a list, this share is repeated in a later session.
 REPEATED_ITEMS = 0.25
+# Among so many choices of sessions, the one that fills the emptiest is taken.
+DRAWS = 6
 ADVERSARIAL = (1, 2)
 # Of what is new, this share is an answer that says nothing without the question before it: a stored turn is not yet a
 # memory.
@@ -107,16 +110,25 @@ class Planner:
 
     def plan(self) -> Plan:
         """Returns what is said and asked."""
+        self._events()
         self._values()
         self._lists()
-        self._events()
         self._chance.shuffle(self._plan.asked)
         return self._plan
 
     def _sessions(self, count: int) -> list[int]:
-        """Returns ``count`` different sessions in order, and prefers those in which little is said."""
-        numbers = range(1, len(self._times) + 1)
-        drawn = [sorted(self._chance.sample(numbers, count)) for _ in range(6)]
+        """Returns ``count`` different sessions in order, and prefers those in which little is said.
+
+        They lie in a window that is one session longer, anywhere in the conversation. So some threads end early, and
+        there is something to ask after every session.
+        """
+        last = len(self._times)
+        drawn = []
+        for _ in range(DRAWS):
+            # From 0, so that the first session is in as many windows as the others.
+            start = self._chance.randint(0, last - count)
+            window = range(max(start, 1), min(start + count, last) + 1)
+            drawn.append(sorted(self._chance.sample(window, count)))
         chosen = min(drawn, key=lambda sessions: sum(self._load[session - 1] ** 2 for session in sessions))
         for session in chosen:
             self._load[session - 1] += 1
@@ -197,12 +209,12 @@ class Planner:
 
     def _events(self) -> None:
         frames = self._words.events
-        # One per session on average, and never two of one thing.
+        # One in each session, so that each has something to ask; never two of one thing.
         things = [(base, thing) for base, things in self._words.objects.items() for thing in things]
-        count = len(self._times) - self._chance.randint(0, 1)
-        for position, (base, thing) in enumerate(self._chance.sample(things, count)):
-            speaker = self._speakers[position % 2]
-            (session,) = self._sessions(1)
+        speakers = self._chance.sample(self._speakers, 2)
+        for session, (base, thing) in enumerate(self._chance.sample(things, len(self._times)), 1):
+            self._load[session - 1] += 1
+            speaker = speakers[session % 2]
             when, answer = relative_date(self._chance, self._times[session - 1], self._parity)
             slots = {"base": base, "past": VERBS[base], "object": thing}
             said = self._say(speaker, session, "new", frames, when=when, **slots)
