@@ -32,6 +32,7 @@ from memupdate.rewards.config import RewardConfig
 from memupdate.rewards.span import SpanScorer
 
 KINDS = ("question", "session")
+ROOT = Path(__file__).resolve().parents[2]
 CORPORA = ("generated", "locomo")
 EPISODES = 250
 
@@ -67,7 +68,7 @@ def table(
     if corpus == "locomo" and not folders["locomo"].exists():
         preprocess(request.getfixturevalue("locomo_json"), folders["locomo"], adversarial="drop")
     rows = earned(corpus, kind)
-    return {**rows, "kind": {"name": kind}}
+    return {**rows, "kind": {"name": kind, "key": f"{corpus}-{kind}"}}
 
 
 def mean(table: dict[str, dict[str, Any]], program: str) -> float:
@@ -159,6 +160,37 @@ def test_v9_wiping_on_abstention_questions_loses(corpus: str, tmp_path: Path, re
     # The wipe does earn on the shown question; what it forgets costs more. Else the test would say nothing.
     empty = [Abstainer().score(one.shown.question, "", (), ADVERSARIAL) for one in asked if one.shown]
     assert sum(empty) == len(asked)
+
+
+def published() -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / "reward_audit.json").read_text())
+    return figures
+
+
+@pytest.mark.timeout(300)
+def test_the_published_figures_are_those_of_this_code(table: dict[str, dict[str, Any]]) -> None:
+    column = published()[table["kind"]["key"]]
+    assert {row["program"] for row in column["earned"]} == {name for name in table if name != "kind"}
+    for row in column["earned"]:
+        found = table[row["program"]]["reward"]
+        assert (found is None) == (row["reward"] is None)
+        if found is not None:
+            assert found["mean"] == pytest.approx(row["reward"]["mean"], abs=1e-9), row["program"]
+
+
+def test_the_page_has_the_published_figures() -> None:
+    page = (ROOT / "docs" / "reward.md").read_text()
+    shown = page.partition("<!-- table of edits: benchmarks/reward_audit.py -->\n")[2].partition("<!-- end of")[0]
+    head, _, *lines = shown.strip().splitlines()
+    columns = [name.strip().lower().replace(", ", "-") for name in head.strip("|").split("|")][1:]
+    assert columns == ["generated-session", "generated-question", "locomo-session", "locomo-question"]
+    figures = published()
+    for line in lines[:-1]:
+        program, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for column, cell in zip(columns, cells, strict=True):
+            rows = [row["reward"] for row in figures[column]["earned"] if row["program"] == program]
+            assert cell == (f"{rows[0]['mean']:.4f}" if rows and rows[0] else ""), program
+    assert len(lines) == 1 + len({row["program"] for key in columns for row in figures[key]["earned"] if row["reward"]})
 
 
 def test_the_command_prints_the_table_and_writes_its_figures(
