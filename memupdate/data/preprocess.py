@@ -2,8 +2,8 @@
 
 It writes the question episodes ``DIR/train.parquet`` and ``DIR/test.parquet``, the session episodes
 ``DIR/train-session.parquet`` and ``DIR/test-session.parquet``, ``DIR/memories/{sample_id}.jsonl``,
-``DIR/questions/{sample_id}.jsonl`` and ``DIR/manifest.json``. Two runs with the same input and options write the same
-bytes.
+``DIR/questions/{sample_id}.jsonl``, ``DIR/sessions/{sample_id}.jsonl`` and ``DIR/manifest.json``. With ``--banks``, it
+also copies the banks of a chained run to ``DIR/banks/``. Two runs with the same input and options write the same bytes.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ from memupdate.data.layout import (
     MEMORIES,
     OUTPUTS,
     QUESTIONS,
+    SESSIONS,
     SPLITS,
     memories_path,
     questions_path,
     rows_path,
     session_rows_path,
+    sessions_path,
 )
 from memupdate.data.questions import StoredQuestion, write_questions
 from memupdate.data.rows import ROW_SCHEMA, build_row, build_session_row, stored_question
+from memupdate.data.sessions import shown_parts, write_sessions
 from memupdate.data.splits import (
     ADVERSARIAL_MODES,
     DEFAULT_TRAIN_CONVERSATIONS,
@@ -133,7 +136,7 @@ def preprocess(
         "questions": {conversation.sample_id: len(questions[conversation.sample_id]) for conversation in conversations},
         "speakers": {conversation.sample_id: _speakers(conversation) for conversation in conversations},
     }
-    _write(Path(output), episodes, conversations, questions, manifest)
+    _write(Path(output), episodes, conversations, questions, manifest, session_characters)
     return manifest
 
 
@@ -180,6 +183,7 @@ def _write(
     conversations: Sequence[Conversation],
     questions: dict[str, list[StoredQuestion]],
     manifest: dict[str, Any],
+    session_characters: int,
 ) -> None:
     with new_directory(output, OUTPUTS) as directory:
         for split in SPLITS:
@@ -187,10 +191,15 @@ def _write(
             _write_rows(session_rows_path(directory, split), episodes[split].session_rows)
         (directory / MEMORIES).mkdir()
         (directory / QUESTIONS).mkdir()
+        (directory / SESSIONS).mkdir()
         for conversation in tqdm(conversations, desc="memories", unit="conversation", disable=None):
             name = conversation.sample_id
             write_memories(memories_path(directory, name), initial_memories(conversation))
             write_questions(questions_path(directory, name), questions[name])
+            # As with session episodes: without evidence, nothing tells where a question belongs.
+            cited = any(question.evidence for question in questions[name])
+            parts = shown_parts(conversation, session_characters) if cited else []
+            write_sessions(sessions_path(directory, name), parts)
         (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 

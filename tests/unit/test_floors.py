@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "rewards": {"memory", "broker", "tools", "evaluation"},
     "agents": {"memory", "broker", "tools", "platform"},
     "policy": {"memory", "data", "broker", "tools"},
+    "chain": {"memory", "data", "evaluation", "broker", "tools", "rewards", "agents", "platform"},
     "run": {"memory", "data", "evaluation", "broker", "tools", "rewards", "agents", "policy", "platform"},
 }
 # Rooms and files that touch the engines; every other file is free of them.
