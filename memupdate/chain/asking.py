@@ -54,6 +54,22 @@ class ConversationResult:
     sessions: tuple[FinishedSession, ...]
 
 
+async def check_budget(conversation: ChainedConversation, stored: MemoryBroker, budget: ReadBudget) -> None:
+    """Checks the budget before anything is played.
+
+    Args:
+        conversation: the conversation.
+        stored: a broker of the preprocessed folder's memories.
+        budget: how much is read for a question.
+
+    Raises:
+        FieldError: the budget is below one memory of the conversation's file, or the file is empty and no number of
+            characters is given.
+    """
+    await stored.open(conversation.sample_id, conversation.sample_id)
+    await stored.readings(conversation.sample_id, [], budget)
+
+
 async def ask(
     conversation: ChainedConversation,
     sessions: Sequence[FinishedSession],
@@ -71,18 +87,15 @@ async def ask(
         conversation: the conversation.
         sessions: its finished sessions. The last one's bank is asked.
         chained: the broker of the run's banks.
-        stored: a broker of the preprocessed folder's memories.
+        stored: a broker of the preprocessed folder's memories, with this conversation open.
         scorer: the scorer.
         settings: the budget, and where the run started.
 
     Raises:
-        FieldError: the budget is below one memory of the conversation's file, or the file is empty and no number of
-            characters is given, or the scorer returned something that is not a score.
+        FieldError: the scorer returned something that is not a score.
     """
     texts = [question.question for question in conversation.questions]
-    await stored.open(conversation.sample_id, conversation.sample_id)
     of_file = await stored.readings(conversation.sample_id, texts, settings.budget)
-    await stored.close(conversation.sample_id)
     characters = of_file["read_characters"]
     of_chain = await chained.readings(sessions[-1].namespace, texts, ReadBudget(characters=characters))
     readings = {CHAIN: of_chain["after"], MEMORIES_FILE: of_file["before"]}

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from memupdate.chain.data import ChainData, read_chain_data
-from memupdate.chain.folder import ChainFolder
 from memupdate.chain.policies import TextPolicy, make_text_policy
 from memupdate.chain.report import ChainReport, make_report, render, write
 from memupdate.chain.run import run_chain
@@ -51,8 +50,7 @@ def chain(
     """
     inputs = _inputs(data, policy, settings, scorer)
     scoring = make_scorer(scorer)
-    folder = ChainFolder(output, inputs)
-    results = asyncio.run(run_chain(data, policy, scoring, folder, settings))
+    results = asyncio.run(run_chain(data, policy, scoring, output, inputs, settings))
     report = make_report(results, inputs)
     write(report, output)
     return report

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from memupdate.chain.policies import Completion, Message, NoRoomError, Schemas
+from memupdate.platform.screen import without_weight_bars
 
 # Files that decide what a policy writes.
 SUFFIXES = {".json", ".safetensors", ".bin", ".jinja", ".model", ".txt"}
@@ -30,7 +31,8 @@ class HuggingFacePolicy:
         self.identity: Mapping[str, str] = {"sha256": folder_digest(folder)}
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+        with without_weight_bars():
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         self._model = model.to(self._device).eval()
         self._max_tokens = max_tokens
         self._context: int = getattr(self._model.config, "max_position_embeddings", None) or UNLIMITED

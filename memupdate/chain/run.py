@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from memupdate.broker.registry import OpenBank
 from memupdate.broker.service import MemoryBroker
-from memupdate.chain.asking import ConversationResult, ask
+from memupdate.chain.asking import ConversationResult, ask, check_budget
 from memupdate.chain.data import ChainData, ChainedConversation
 from memupdate.chain.folder import ChainFolder, FinishedSession
 from memupdate.chain.policies import TextPolicy
-from memupdate.chain.session import Played, play_session
+from memupdate.chain.session import Played, play_session, shortener
 from memupdate.chain.settings import ChainSettings
 from memupdate.data.bank_keys import bank_key
 from memupdate.data.banks import bank_name
@@ -31,7 +34,12 @@ def session_namespace(sample_id: str, part: ShownPart) -> str:
 
 
 async def run_chain(
-    data: ChainData, policy: TextPolicy, scorer: Scorer, folder: ChainFolder, settings: ChainSettings
+    data: ChainData,
+    policy: TextPolicy,
+    scorer: Scorer,
+    output: Path,
+    inputs: Mapping[str, Any],
+    settings: ChainSettings,
 ) -> list[ConversationResult]:
     """Plays the sessions that are not finished yet, and asks all questions.
 
@@ -39,15 +47,22 @@ async def run_chain(
         data: the conversations.
         policy: the policy.
         scorer: scores what is read for a question.
-        folder: the run's folder.
+        output: the run's folder.
+        inputs: what the run is begun with, as JSON.
         settings: how to play and to read.
 
     Returns:
         What came out, for each conversation.
 
     Raises:
+        FieldError: the folder is not this run's, or a setting has a value that is not allowed.
         MemupdateError: the policy, the scorer or the disk failed. The same command continues the run.
     """
+    stored = MemoryBroker(str(data.path / MEMORIES), settings.embedder)
+    for conversation in data.conversations:
+        await check_budget(conversation, stored, settings.budget)
+    shortener(policy, settings.limits)  # the checks come first: a folder that was begun keeps its inputs
+    folder = ChainFolder(output, inputs)
     broker = MemoryBroker(str(data.path / MEMORIES), settings.embedder, str(folder.journal))
     try:
         total = sum(len(conversation.parts) for conversation in data.conversations)
@@ -55,7 +70,6 @@ async def run_chain(
             for conversation in data.conversations:
                 await _Chain(conversation, broker, policy, folder, settings).play(bar)
         results = []
-        stored = MemoryBroker(str(data.path / MEMORIES), settings.embedder)
         for conversation in tqdm(data.conversations, desc="questions", unit="conversation", disable=None):
             sessions = [folder.finished[session_namespace(conversation.sample_id, part)] for part in conversation.parts]
             results.append(await ask(conversation, sessions, broker, stored, scorer, settings))

@@ -76,9 +76,10 @@ async def play_session(
     Raises:
         NoRoomError: the session does not fit into the model's context.
         MemupdateError: the policy gives no reply, or the broker cannot write.
+        FieldError: as ``shortener``.
     """
     messages = build_session_prompt(text)
-    shorten = _shortener(policy, limits)
+    shorten = shortener(policy, limits)
     caller = _Caller(banks, namespace)
     counts = caller.counts
     schemas = tool_schemas()
@@ -130,8 +131,12 @@ class _Caller:
         return answer.text
 
 
-def _shortener(policy: TextPolicy, limits: TurnLimits) -> Callable[[str], str]:
-    """Returns what is done to a tool's reply before the policy reads it."""
+def shortener(policy: TextPolicy, limits: TurnLimits) -> Callable[[str], str]:
+    """Returns what is done to a tool's reply before the policy reads it.
+
+    Raises:
+        FieldError: ``tool_response_tokens`` is too small for any text.
+    """
     tokenizer = policy.tokenizer
     if tokenizer is None:
         return str
