@@ -185,7 +185,7 @@ def test_a_journal_that_is_gone_is_found(data_dir: Path, tmp_path: Path) -> None
     with pytest.raises(MemupdateError, match="went away"):
         play(data_dir, tmp_path / "out", Breaking(2))
     shutil.rmtree(tmp_path / "out" / "journal")
-    with pytest.raises(DataError, match="bank 'conv-a-s1p1': expected the digest .* got no such bank"):
+    with pytest.raises(DataError, match=r"bank 'conv-a-s1p1': expected the digest .* got no such bank"):
         play(data_dir, tmp_path / "out")
 
 
