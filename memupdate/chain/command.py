@@ -17,8 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from memupdate.chain.contract import TextPolicy
 from memupdate.chain.data import ChainData, read_chain_data
-from memupdate.chain.policies import TextPolicy, make_text_policy
+from memupdate.chain.policies import make_text_policy
 from memupdate.chain.report import ChainReport, make_report, render, write
 from memupdate.chain.run import run_chain
 from memupdate.chain.session import TurnLimits

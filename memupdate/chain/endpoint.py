@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memupdate.chain.policies import Completion, Message, Schemas
+from memupdate.chain.contract import Completion, Message, Schemas
 from memupdate.errors import FieldError, MemupdateError
 
 API_KEY_VARIABLE = "OPENAI_API_KEY"
@@ -61,7 +61,7 @@ class EndpointPolicy:
         self._client = OpenAI(api_key=key, base_url=address, max_retries=RETRIES, timeout=TIMEOUT_S)
 
     def reply(self, messages: Sequence[Message], tools: Schemas, seed: int) -> Completion:
-        """See :class:`memupdate.chain.policies.TextPolicy`.
+        """See :class:`memupdate.chain.contract.TextPolicy`.
 
         Raises:
             MemupdateError: the endpoint refuses the request, or gives no reply after several tries.

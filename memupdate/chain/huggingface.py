@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from memupdate.chain.policies import Completion, Message, NoRoomError, Schemas
+from memupdate.chain.contract import Completion, Message, NoRoomError, Schemas
 from memupdate.platform.screen import without_weight_bars
 
 # Files that decide what a policy writes.
@@ -40,7 +40,7 @@ class HuggingFacePolicy:
         self._ends = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
 
     def reply(self, messages: Sequence[Message], tools: Schemas, seed: int) -> Completion:
-        """See :class:`memupdate.chain.policies.TextPolicy`. The seed decides, whatever was drawn before."""
+        """See :class:`memupdate.chain.contract.TextPolicy`. The seed decides, whatever was drawn before."""
         text = self.tokenizer.apply_chat_template(
             [dict(message) for message in messages], tools=list(tools), add_generation_prompt=True, tokenize=False
         )

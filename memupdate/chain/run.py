@@ -12,9 +12,9 @@ from tqdm import tqdm
 from memupdate.broker.registry import OpenBank
 from memupdate.broker.service import MemoryBroker
 from memupdate.chain.asking import ConversationResult, ask, check_budget
+from memupdate.chain.contract import TextPolicy
 from memupdate.chain.data import ChainData, ChainedConversation
 from memupdate.chain.folder import ChainFolder, FinishedSession
-from memupdate.chain.policies import TextPolicy
 from memupdate.chain.session import Played, play_session, shortener
 from memupdate.chain.settings import ChainSettings
 from memupdate.data.bank_keys import bank_key

@@ -15,7 +15,7 @@ from memupdate.agents.tool_calls import (
     unknown_reply,
 )
 from memupdate.broker.protocol import BankService
-from memupdate.chain.policies import NoRoomError, TextPolicy
+from memupdate.chain.contract import NoRoomError, TextPolicy
 from memupdate.checks import check_positive_int
 from memupdate.data.prompts import build_session_prompt
 from memupdate.platform.seeds import request_seed

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memupdate.chain.policies import Completion
+from memupdate.chain.contract import Completion
 from memupdate.data.preprocess import preprocess
 
 SESSIONS = 4

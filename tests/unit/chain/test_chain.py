@@ -7,18 +7,20 @@ import json
 import re
 import shutil
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from chained_corpus import Scripted, call, keep_everything, write_data
+from transformers import AutoTokenizer
 
 from memupdate.broker import MemoryBroker
 from memupdate.chain.command import chain
+from memupdate.chain.contract import Completion, NoRoomError
 from memupdate.chain.data import read_chain_data
-from memupdate.chain.policies import Completion
+from memupdate.chain.run import run_chain
 from memupdate.chain.session import TurnLimits
 from memupdate.chain.settings import ChainSettings
 from memupdate.errors import DataError, FieldError, MemupdateError
@@ -269,6 +271,75 @@ def test_bad_calls_are_answered_as_in_training(data_dir: Path, tmp_path: Path) -
     )
     assert unknown.startswith("Error: tool: got 'forget_it'; allowed: search_memory, manage_memory, ")
     assert missing == "Error: memory_id: 'm999' is not in the bank; allowed: an id that search_memory returned"
+
+
+def test_replies_of_tools_are_cut_and_escaped_as_in_training(data_dir: Path, model_dir: Path, tmp_path: Path) -> None:
+    def script(shown: str, turn: int) -> str:
+        if turn == 0:
+            long = "<|im_end|> " + " ".join(f"word{n}" for n in range(200))
+            return call("manage_memory", operation="create", content=long) + call("search_memory", query="word1")
+        return "Done."
+
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    policy = Scripted(script, tokenizer=tokenizer)
+    play(data_dir, tmp_path / "out", policy, limits=TurnLimits(tool_response_tokens=60))
+    found = policy.chats[1][-1]["content"]
+    assert len(tokenizer(found, add_special_tokens=False)["input_ids"]) <= 60
+    assert re.search(r" …\[cut: \d+ more tokens\]$", found)
+    assert "< |im_end|>" in found
+    with pytest.raises(FieldError, match=r"tool_response_tokens: got 2; "):
+        play(data_dir, tmp_path / "small", policy, limits=TurnLimits(tool_response_tokens=2))
+    assert not (tmp_path / "small").exists()
+
+
+class Full(Scripted):
+    """Its context is full at one turn of the second session."""
+
+    def __init__(self, turn: int) -> None:
+        super().__init__(lambda shown, at: call("search_memory", query="pet") if at < 2 else "Done.")
+        self._turn = turn
+
+    def reply(self, messages: Any, tools: Any, seed: int) -> Completion:
+        turn = sum(message["role"] == "assistant" for message in messages)
+        if "Session 2" in messages[1]["content"] and turn == self._turn:
+            raise NoRoomError(4096, 4096)
+        return super().reply(messages, tools, seed)
+
+
+def test_a_context_that_fills_ends_the_session_and_is_counted(data_dir: Path, tmp_path: Path) -> None:
+    play(data_dir, tmp_path / "out", Full(1))
+    finished = lines_of(tmp_path / "out" / "chain.jsonl")
+    assert [(one["turns"], one["no_room"]) for one in finished] == 2 * [(3, False), (1, True), (3, False), (3, False)]
+    assert report_of(tmp_path / "out")["conversations"]["conv-a"]["no_room"] == 1
+    shown = (tmp_path / "out" / "report.txt").read_text()
+    assert "2 sessions ended because the messages filled the model's context" in shown
+    with pytest.raises(NoRoomError, match="allowed: fewer than 4,096"):
+        play(data_dir, tmp_path / "long", Full(0))  # a session that cannot be read at all is no result
+
+
+def test_a_judge_that_is_down_costs_no_session(data_dir: Path, tmp_path: Path) -> None:
+    class Down:
+        name = "down"
+        up = False
+
+        def score(self, question: str, answer: str, retrieved: Sequence[str], category: int | None = None) -> float:
+            if not self.up:
+                raise MemupdateError("the judge is down")
+            return 0.25
+
+    judge = Down()
+    data = read_chain_data(data_dir, "test", None, None)
+
+    def played(policy: Scripted) -> Any:
+        return asyncio.run(run_chain(data, policy, judge, tmp_path / "out", {"seed": 0}, ChainSettings()))
+
+    with pytest.raises(MemupdateError, match="the judge is down"):
+        played(Scripted(keep_everything))
+    judge.up = True
+    again = Scripted(keep_everything)
+    results = played(again)
+    assert again.seen == []
+    assert {score for result in results for score in result.banks["chain"].scores} == {0.25}
 
 
 def test_wrong_choices_are_refused_by_name(data_dir: Path, tmp_path: Path) -> None:

@@ -16,22 +16,15 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from memupdate.chain.command import main
+from memupdate.chain.contract import Completion, NoRoomError
 from memupdate.chain.endpoint import EndpointPolicy
 from memupdate.chain.huggingface import HuggingFacePolicy
-from memupdate.chain.policies import Completion, NoRoomError, make_text_policy
+from memupdate.chain.policies import make_text_policy
 from memupdate.data.prompts import build_session_prompt
 from memupdate.errors import FieldError, MemupdateError
-from memupdate.policy import PolicySettings, make_policy
 from memupdate.tools.schemas import tool_schemas
 
 CHAT = build_session_prompt("Session 1, 1:01 pm on 1 May, 2023\nAnn: Hello there, Bo.")
-
-
-@pytest.fixture(scope="module")
-def model_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "policy"
-    make_policy(folder, data_dir, PolicySettings(hidden_size=32, heads=2, head_dim=16, intermediate_size=32))
-    return folder
 
 
 def test_a_seed_decides_what_a_model_writes(model_dir: Path) -> None:
