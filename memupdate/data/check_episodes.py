@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from memupdate.data.bank_keys import bank_key, learned_before, place_of, split_bank_key
@@ -62,10 +62,10 @@ def check_questions(
             stored = next((one for one in questions[sample_id] if one.index == info["qa_index"]), None)
             if stored is None:
                 raise node.field("qa_index", "").fail(f"the index of a question in questions/{sample_id}.jsonl")
+            expected = asdict(stored) | {"evidence": list(stored.evidence)}
             for name in ("question", "answer", "category", "evidence"):
-                value = getattr(stored, name)
-                if info[name] != (list(value) if name == "evidence" else value):
-                    raise node.field(name, "").fail(f"{value!r}, as questions/{sample_id}.jsonl has it")
+                if info[name] != expected[name]:
+                    raise node.field(name, "").fail(f"{expected[name]!r}, as questions/{sample_id}.jsonl has it")
     for sample_id, indexes in asked.items():
         for stored in questions[sample_id]:
             if stored.index not in indexes:

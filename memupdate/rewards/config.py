@@ -57,7 +57,7 @@ class RewardConfig:
     read_memories: float = 5.0
     read_characters: int | None = None
     hidden_questions: int = 4
-    storage_price: float = 0.02
+    storage_price: float = 0.04
     refund: float = 0.05
     call_penalty: float = 0.0
 

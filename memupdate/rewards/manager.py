@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,9 +65,9 @@ class MemoryRewardManager(RewardManagerBase):
 
     def _chosen_rule(self) -> Rule:
         if not self.reward_config.is_budgeted:
-            return PairRule(self.reward_config, self.scorer)
+            return PairRule(self.reward_config)
         memory = self.config.memory
-        return BudgetedRule(self.reward_config, self.scorer, Path(memory.data_dir), int(memory.seed))
+        return BudgetedRule(self.reward_config, Path(memory.data_dir), int(memory.seed))
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one trajectory and closes its namespace.
@@ -101,6 +102,8 @@ class MemoryRewardManager(RewardManagerBase):
         if self._broker is None:
             self._broker = await MemoryStoreManager.connect(self.config.memory.broker_name)
         try:
-            return await self._rule.score(self._broker, namespace, extra_info, step)
+            score = await self._rule.read(self._broker, namespace, extra_info, step)
         finally:
             await self._broker.close(namespace)
+        # In a thread: a scorer may run a model or call an endpoint, and other trajectories wait for this event loop.
+        return await asyncio.to_thread(score, self.scorer)

@@ -19,6 +19,7 @@ class OverlapScorer:
     """
 
     name = "overlap"
+    scores_abstention = False
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> OverlapScorer:

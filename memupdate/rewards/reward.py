@@ -1,4 +1,4 @@
-"""The rewards ``monotone`` and ``product``: how much better a question is answered after it, weighed by how efficient the bank is.
+"""The rewards ``monotone`` and ``product``: how much better one question is answered, weighed by the bank's efficiency.
 
 ``delta = QA(after) - QA(before)``, where each side is scored on the memories that its own bank retrieves. A formula
 (:mod:`memupdate.rewards.formulas`) joins delta with the bank's efficiency (:mod:`memupdate.rewards.efficiency`).

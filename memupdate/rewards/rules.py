@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -21,24 +20,25 @@ from memupdate.rewards.hidden import HiddenQuestions
 from memupdate.rewards.outcomes import Parts
 from memupdate.rewards.reward import RewardParts, reward_from_states
 
+Score = Callable[[Scorer], Parts]
+"""Computes the parts of a reward from what was read. It may run a model, so call it in a thread."""
+
 
 class Rule(Protocol):
     """Scores trajectories.
 
     Attributes:
-        parts: the class of the parts that ``score`` returns.
+        parts: the class of the parts of the reward.
     """
 
     parts: ClassVar[type[Parts]]
 
-    async def score(
-        self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int
-    ) -> RewardParts | BudgetedParts:
-        """Returns the reward's parts. A scorer that computes for long runs in a thread.
+    async def read(self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int) -> Score:
+        """Reads the trajectory's bank and returns what computes the reward. The bank may be closed after that.
 
         Args:
             broker: where the bank is.
-            namespace: the trajectory's namespace, which stays open.
+            namespace: the trajectory's namespace.
             extra_info: the row's ``extra_info``.
             step: the training step.
         """
@@ -49,23 +49,22 @@ class PairRule:
 
     parts: ClassVar[type[Parts]] = RewardParts
 
-    def __init__(self, config: RewardConfig, scorer: Scorer) -> None:
+    def __init__(self, config: RewardConfig) -> None:
         self._config = config
-        self._scorer = scorer
 
-    async def score(self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int) -> RewardParts:
+    async def read(self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int) -> Score:
         """See :class:`Rule`. Raises FieldError in a session episode, which shows no question."""
         if extra_info.get("episode") == SESSION:
             allowed = "budgeted, the only formula that scores a session episode (memory.episode)"
             raise FieldError("memory.reward.formula", self._config.formula, allowed)
         states = await broker.evaluate(namespace, extra_info["question"], self._config.top_k)
-        return await asyncio.to_thread(
-            reward_from_states,
-            BankState(**states["before"]),
-            BankState(**states["after"]),
+        before, after = BankState(**states["before"]), BankState(**states["after"])
+        return lambda scorer: reward_from_states(
+            before,
+            after,
             extra_info["question"],
             extra_info["answer"],
-            scorer=self._scorer,
+            scorer=scorer,
             config=self._config,
             category=extra_info.get("category"),
         )
@@ -76,23 +75,19 @@ class BudgetedRule:
 
     Args:
         config: the reward's config.
-        scorer: the scorer.
         data_dir: the preprocessed folder, with questions and memories.
         seed: of the draw of hidden questions.
     """
 
     parts: ClassVar[type[Parts]] = BudgetedParts
 
-    def __init__(self, config: RewardConfig, scorer: Scorer, data_dir: Path, seed: int) -> None:
+    def __init__(self, config: RewardConfig, data_dir: Path, seed: int) -> None:
         self._config = config
-        self._scorer = scorer
         self._hidden = HiddenQuestions(data_dir, config.hidden_questions, seed)
         self._mean_memory = lru_cache(maxsize=256)(lambda sample_id: mean_memory(data_dir, sample_id))
 
-    async def score(
-        self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int
-    ) -> BudgetedParts:
-        """See :class:`Rule`."""
+    async def read(self, broker: BankService, namespace: str, extra_info: Mapping[str, Any], step: int) -> Score:
+        """See :class:`Rule`. Raises FieldError if there is no question to ask."""
         shown = shown_question(extra_info)
         hidden = self._hidden.draw(extra_info, step)
         questions = [*([shown] if shown else []), *hidden]
@@ -101,9 +96,7 @@ class BudgetedRule:
             raise FieldError("memory.reward.hidden_questions", self._config.hidden_questions, allowed)
         budget = self._config.read_budget(self._mean_memory(extra_info["sample_id"]))
         readings = await broker.readings(namespace, [one.question for one in questions], budget)
-        return await asyncio.to_thread(
-            budgeted_reward, readings, shown, hidden, scorer=self._scorer, config=self._config
-        )
+        return lambda scorer: budgeted_reward(readings, shown, hidden, scorer=scorer, config=self._config)
 
 
 def shown_question(extra_info: Mapping[str, Any]) -> StoredQuestion | None:

@@ -19,6 +19,7 @@ SCORERS: Table[ScorerType] = Table(
     "memupdate.scorers",
     "reward.scorer.name",
     {
+        "span": "memupdate.rewards.span:SpanScorer",
         "overlap": "memupdate.rewards.overlap:OverlapScorer",
         "f1": "memupdate.rewards.reader_f1:ReaderF1Scorer",
         "likelihood": "memupdate.rewards.likelihood:LikelihoodScorer",
@@ -34,13 +35,14 @@ class ScorerConfig:
     Attributes:
         name: a name in ``SCORERS``.
         options: the scorer's own fields. The scorer checks them when it is made: ``f1`` takes ``ReaderOptions``,
-            ``likelihood`` takes ``LikelihoodOptions``, ``judge`` takes ``JudgeOptions``, and ``overlap`` takes none.
+            ``likelihood`` takes ``LikelihoodOptions``, ``judge`` takes ``JudgeOptions``; ``span`` and ``overlap``
+            take none.
 
     Raises:
         FieldError: no scorer has this name, or the options are not a mapping.
     """
 
-    name: str = "overlap"
+    name: str = "span"
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,6 +83,14 @@ def check_scorer(config: ScorerConfig) -> None:
     kind = _scorer_type(config.name)
     check = kind.check_options if isinstance(kind, OptionsChecker) else kind.from_options
     check(config.options)
+
+
+def scores_abstention(config: ScorerConfig) -> bool:
+    """Returns whether a scorer can score an abstention question (category 5).
+
+    A scorer that cannot, says so by ``scores_abstention = False`` on its class.
+    """
+    return bool(getattr(_scorer_type(config.name), "scores_abstention", True))
 
 
 def make_scorer(config: ScorerConfig | Mapping[str, Any] | str) -> Scorer:

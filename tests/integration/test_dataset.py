@@ -14,7 +14,7 @@ import pytest
 
 from memupdate.data.preprocess import preprocess
 from memupdate.data.prompts import SYSTEM_PROMPT
-from memupdate.data.synthetic import synthetic_corpus
+from memupdate.data.synthetic import write_corpus
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}> {{ message.content }} {% endfor %}"
@@ -25,8 +25,8 @@ CHAT_TEMPLATE = (
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
-    (folder / "corpus.json").write_text(json.dumps(synthetic_corpus(3, seed=0)), encoding="utf-8")
-    preprocess(folder / "corpus.json", folder / "out", train_conversations=2)
+    write_corpus(folder / "corpus.json", 2, 1)
+    preprocess(folder / "corpus.json", folder / "out")
     return folder / "out"
 
 
@@ -70,25 +70,23 @@ def test_u4_rows_load_in_stock_verl(directory: Path, tmp_path: Path, monkeypatch
     from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-    for split in ("train", "test"):
-        dataset = stock_dataset(directory / f"{split}.parquet", tmp_path / "cache")
+    for name in ("train", "test", "train-session", "test-session"):
+        dataset = stock_dataset(directory / f"{name}.parquet", tmp_path / "cache")
         assert type(dataset) is RLHFDataset
-        rows = pq.read_table(directory / f"{split}.parquet").to_pylist()
+        rows = pq.read_table(directory / f"{name}.parquet").to_pylist()
         assert len(dataset) == len(rows) > 0
         for index, row in enumerate(rows):
             item = dataset[index]
             info = row["extra_info"]
-            assert item["raw_prompt"] == [
-                {"role": "system", "content": SYSTEM_PROMPT},
-                {"role": "user", "content": info["question"]},
-            ]
+            question = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": info["question"]}]
+            assert item["raw_prompt"] == (row["prompt"] if "session" in name else question)
             assert item["index"] == index and item["extra_info"] == info and item["agent_name"] == "memory_agent"
             assert item["tools_kwargs"] == {}
-        batch = DataProto.from_single_dict(next(iter(DataLoader(dataset, batch_size=5, collate_fn=collate_fn))))
-        assert len(batch) == 5
-        assert list(batch.non_tensor_batch["data_source"]) == ["locomo"] * 5
+        batch = DataProto.from_single_dict(next(iter(DataLoader(dataset, batch_size=4, collate_fn=collate_fn))))
+        assert len(batch) == 4
+        assert list(batch.non_tensor_batch["data_source"]) == ["locomo"] * 4
         assert [one["ground_truth"] for one in batch.non_tensor_batch["reward_model"]] == [
-            row["extra_info"]["answer"] for row in rows[:5]
+            row["extra_info"]["answer"] for row in rows[:4]
         ]
 
 
@@ -110,7 +108,7 @@ def test_u1_u40_command_lines(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     corpus, out = str(tmp_path / "corpus.json"), str(tmp_path / "out")
-    assert run("synthetic", "--output", corpus, "--conversations", "3", "--seed", "1").returncode == 0
+    assert run("synthetic", "--output", corpus, "--conversations", "2", "--held-out", "1").returncode == 0
     done = run("preprocess_locomo", "--input", corpus, "--output", out, "--train-conversations", "2")
     assert done.returncode == 0 and "train: " in done.stderr and "\r" not in done.stderr
     assert json.loads(run("check", "--preprocessed", out).stdout)["schema_errors"] == []

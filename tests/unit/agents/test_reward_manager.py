@@ -35,7 +35,9 @@ class Desk:
 
     def __init__(self, client: MemoryStoreManager, **reward: Any) -> None:
         self.client = client
-        config = OmegaConf.create({"memory": {"broker_name": "b", "reward": {"scorer": "overlap", **reward}}})
+        config = OmegaConf.create(
+            {"memory": {"broker_name": "b", "reward": {"scorer": "overlap", "formula": "monotone", **reward}}}
+        )
         self.manager = MemoryRewardManager(config=config, tokenizer=None, compute_score=None)
 
     async def trajectory(self, namespace: str, *operations: Operation) -> None:

@@ -50,7 +50,7 @@ def test_u27_deleting_the_only_support_is_punished() -> None:
     assert (parts.qa_before, parts.qa_after, parts.size_factor) == (1.0, 0.1, 1.0)
 
 
-@pytest.mark.parametrize("config", [RewardConfig(), RewardConfig.original()])
+@pytest.mark.parametrize("config", [RewardConfig(formula="monotone"), RewardConfig.original()])
 def test_u27_no_edit_is_zero(config: RewardConfig) -> None:
     untouched = bank(*FACTS, SUPPORT).fork()
     untouched.search("Porto")

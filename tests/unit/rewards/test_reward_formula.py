@@ -212,12 +212,12 @@ def test_a_score_outside_the_unit_interval_is_an_error(bad: float) -> None:
 
 
 def test_u32_caps_relative_and_absolute() -> None:
-    assert RewardConfig().cap_on(184) == 184
+    assert RewardConfig(formula="monotone").cap_on(184) == 184
     assert RewardConfig(cap=1.5).cap_on(200) == 300
     assert RewardConfig(cap_mode="absolute").cap_on(184) == 100
     assert RewardConfig(cap_mode="absolute", cap=400).cap_on(184) == 400
     assert RewardConfig(cap_mode="relative", formula="product").cap_on(184) == 184
-    half_over = parts_of(state(100, 9, "a"), state(180, 9, "a"), RewardConfig(cap=1.2), a=0.5)
+    half_over = parts_of(state(100, 9, "a"), state(180, 9, "a"), RewardConfig(formula="monotone", cap=1.2), a=0.5)
     assert half_over["size_factor"] == pytest.approx(0.5)
 
 
@@ -226,7 +226,7 @@ def test_u32_original_preset_is_what_product_means() -> None:
         RewardConfig.original() == RewardConfig(formula="product") == RewardConfig.from_mapping({"formula": "product"})
     )
     assert (RewardConfig.original().cap_mode, RewardConfig.original().cap) == ("absolute", 100.0)
-    assert (RewardConfig().formula, RewardConfig().cap_mode, RewardConfig().cap) == ("monotone", "relative", 1.0)
+    assert (RewardConfig().cap_mode, RewardConfig().cap) == ("relative", 1.0)
 
 
 def test_an_empty_starting_bank_is_well_defined() -> None:

@@ -62,7 +62,13 @@ def test_overlap_without_anything_to_measure(answer: str, category: int | None) 
 
 def test_make_scorer_reads_names_mappings_and_hydra_nodes() -> None:
     node = OmegaConf.create({"reward": {"scorer": {"name": "overlap"}, "top_k": 7}}).reward
-    for config in ("overlap", {"name": "overlap"}, ScorerConfig(), node.scorer, RewardConfig.from_mapping(node).scorer):
+    for config in (
+        "overlap",
+        {"name": "overlap"},
+        ScorerConfig("overlap"),
+        node.scorer,
+        RewardConfig.from_mapping(node).scorer,
+    ):
         assert make_scorer(config).name == "overlap"
     assert RewardConfig.from_mapping(node).top_k == 7
 
@@ -95,10 +101,10 @@ def test_wrong_scorer_options_name_their_field(config: object, field: str) -> No
 
 
 def test_the_table_lists_its_scorers() -> None:
-    assert list(SCORERS) == ["overlap", "f1", "likelihood", "judge"]
+    assert list(SCORERS) == ["span", "overlap", "f1", "likelihood", "judge"]
     with pytest.raises(FieldError) as caught:
         make_scorer("rouge")
-    assert caught.value.allowed == "one of overlap, f1, likelihood, judge"
+    assert caught.value.allowed == "one of span, overlap, f1, likelihood, judge"
     assert all(SCORERS.load(name).__module__ == SCORERS[name].split(":")[0] for name in SCORERS)
 
 
