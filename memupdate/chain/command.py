@@ -28,7 +28,7 @@ from memupdate.checks import check_integer, check_positive_int
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.extras import missing_extras_named
 from memupdate.memory import ReadBudget
-from memupdate.rewards.scorers import ScorerConfig, make_scorer
+from memupdate.rewards.scorers import ScorerConfig, make_scorer, scores_abstention
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ def chain(
         FieldError: the folder is not this run's, or an input has a value that is not allowed.
         MemupdateError: the policy, the scorer or the disk failed. The same call continues the run.
     """
+    if not scores_abstention(scorer):
+        data = data.without_abstention()
     inputs = _inputs(data, policy, settings, scorer)
     scoring = make_scorer(scorer)
     results = asyncio.run(run_chain(data, policy, scoring, output, inputs, settings))
@@ -69,6 +71,7 @@ def _inputs(data: ChainData, policy: TextPolicy, settings: ChainSettings, scorer
         **asdict(settings.limits),
         "embedder": settings.embedder,
         "scorer": {"name": scorer.name, **scorer.options},
+        "abstention": scores_abstention(scorer),
         "read_memories": settings.budget.memories,
         "read_characters": settings.budget.characters,
     }
@@ -110,7 +113,11 @@ def _parser() -> argparse.ArgumentParser:
         help="tokens of a tool's reply that the policy is shown",
     )
     parser.add_argument("--embedder", default="hashing", help="what banks are searched with (default hashing)")
-    parser.add_argument("--scorer", default="overlap", help="a scorer's name, or a JSON object of its fields")
+    parser.add_argument(
+        "--scorer",
+        default=ScorerConfig().name,
+        help=f"a scorer's name, or a JSON object of its fields (default {ScorerConfig().name}, as in training)",
+    )
     parser.add_argument("--read-memories", type=float, default=5.0, metavar="N", help="mean memories read per question")
     parser.add_argument("--read-characters", type=int, metavar="N", help="characters read per question, instead")
     return parser

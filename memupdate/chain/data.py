@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from memupdate.checks import check_choice, check_positive_int
@@ -47,6 +47,22 @@ class ChainData:
     input: str
     conversations: tuple[ChainedConversation, ...]
 
+    def without_abstention(self) -> ChainData:
+        """Returns the data without abstention questions, for a scorer that cannot score them.
+
+        Raises:
+            FieldError: there are no others.
+        """
+        conversations = tuple(
+            replace(
+                conversation,
+                questions=tuple(one for one in conversation.questions if one.category != ABSTENTION_CATEGORY),
+            )
+            for conversation in self.conversations
+        )
+        _check_asked(conversations)
+        return replace(self, conversations=conversations)
+
 
 def read_chain_data(path: Path, split: str, wanted: Sequence[str] | None, start: int | None) -> ChainData:
     """Reads the conversations of a split.
@@ -75,11 +91,16 @@ def read_chain_data(path: Path, split: str, wanted: Sequence[str] | None, start:
             raise FieldError("conversations", name, f"conversations of the {split} split: {', '.join(members)}")
     chosen = [name for name in members if wanted is None or name in wanted]
     conversations = tuple(_conversation(path, name, start) for name in chosen)
-    if not any(conversation.questions for conversation in conversations):
-        raise FieldError("conversations", chosen, "at least one with a question that can be scored")
+    _check_asked(conversations)
     digest = hashlib.sha256((path / MANIFEST).read_bytes()).hexdigest()
     read_from = manifest.field("input", "an object").field("sha256", "a hash").text()
     return ChainData(path, digest, read_from, conversations)
+
+
+def _check_asked(conversations: Sequence[ChainedConversation]) -> None:
+    if not any(conversation.questions for conversation in conversations):
+        names = [conversation.sample_id for conversation in conversations]
+        raise FieldError("conversations", names, "at least one with a question that the scorer can score")
 
 
 def _conversation(path: Path, sample_id: str, start: int | None) -> ChainedConversation:

@@ -160,6 +160,8 @@ def render(report: ChainReport) -> str:
         f"mean over conversations [95 % interval]; {'; '.join(methods)}",
         "an empty bank has QA 0 by definition",
     ]
+    if not report.inputs["abstention"]:
+        lines.append("abstention questions are left out: the scorer cannot score them")
     no_room = sum(one["no_room"] for one in report.conversations.values())
     if no_room:
         lines.append(f"{no_room} sessions ended because the messages filled the model's context")

@@ -34,7 +34,7 @@ FILES = ("report.json", "report.txt", "chain.jsonl", "chain.json")
 def play(data_dir: Path, output: Path, policy: Any = None, *, start: int | None = None, **fields: Any) -> Any:
     data = read_chain_data(data_dir, "test", None, start)
     settings = ChainSettings(start=start, **fields)
-    return chain(data, policy or Scripted(keep_everything), output, settings, ScorerConfig())
+    return chain(data, policy or Scripted(keep_everything), output, settings, ScorerConfig("overlap"))
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -271,6 +271,23 @@ def test_bad_calls_are_answered_as_in_training(data_dir: Path, tmp_path: Path) -
     )
     assert unknown.startswith("Error: tool: got 'forget_it'; allowed: search_memory, manage_memory, ")
     assert missing == "Error: memory_id: 'm999' is not in the bank; allowed: an id that search_memory returned"
+
+
+def test_abstention_is_asked_where_the_scorer_can_score_it(
+    data_dir: Path, tmp_path: Path, install: Callable[[str], None]
+) -> None:
+    play(data_dir, tmp_path / "overlap")
+    assert list(report_of(tmp_path / "overlap")["categories"]) == ["1", "4"]
+    assert "abstention questions are left out" in (tmp_path / "overlap" / "report.txt").read_text()
+    install("[memupdate.scorers]\nkeyword = keyword_scorer:KeywordScorer\n")
+    data = read_chain_data(data_dir, "test", None, None)
+    chain(data, Scripted(keep_everything), tmp_path / "keyword", ChainSettings(), ScorerConfig("keyword"))
+    report = report_of(tmp_path / "keyword")
+    assert {category: of["n"] for category, of in report["categories"].items()} == {"1": 6, "4": 6, "5": 6}
+    of_answers = [
+        one["chain"] for name in HELD_OUT for one in report["conversations"][name]["scores"] if one["category"] < 5
+    ]
+    assert report["qa"]["chain"]["mean"] == pytest.approx(np.mean(of_answers))  # equal numbers in both conversations
 
 
 def test_replies_of_tools_are_cut_and_escaped_as_in_training(data_dir: Path, model_dir: Path, tmp_path: Path) -> None:

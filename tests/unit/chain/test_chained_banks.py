@@ -35,7 +35,7 @@ def rewrite(shown: str, turn: int) -> str:
 def run_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("run") / "out"
     data = read_chain_data(data_dir, "test", None, None)
-    chain(data, Scripted(rewrite), output, ChainSettings(), ScorerConfig())
+    chain(data, Scripted(rewrite), output, ChainSettings(), ScorerConfig("overlap"))
     return output
 
 
