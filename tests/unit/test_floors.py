@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "baselines": {"memory", "data", "evaluation", "broker", "rewards"},
     "agents": {"memory", "broker", "tools", "platform"},
     "policy": {"memory", "data", "broker", "tools"},
+    "chain": {"memory", "data", "evaluation", "broker", "tools", "rewards", "agents", "platform"},
     "run": {"memory", "data", "evaluation", "broker", "tools", "rewards", "agents", "policy", "platform"},
 }
 # Rooms and files that touch the engines; every other file is free of them.
