@@ -124,6 +124,13 @@ class MemoryAgentLoop(ToolAgentLoop):
         state: AgentState = await super()._handle_pending_state(agent_data, sampling_params)
         return state
 
+    def _cap_text_prompt_length(self, prompt_ids: list[int]) -> list[int]:
+        """Refuses a prompt that is too long. verl would cut off its beginning: the system prompt and the tools."""
+        longest = self.rollout_config.prompt_length
+        if len(prompt_ids) > longest:
+            raise FieldError("data.max_prompt_length", longest, f"{len(prompt_ids)} or more, the tokens of this prompt")
+        return prompt_ids
+
     async def _handle_generating_state(
         self, agent_data: AgentData, sampling_params: dict[str, Any], ignore_termination: bool = False
     ) -> AgentState:
