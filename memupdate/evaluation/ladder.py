@@ -189,13 +189,13 @@ def render(ladder: Ladder) -> str:
         f"{rung.name}: {', '.join(rung.programs)}" if rung.name == CONSTANT else rung.name for rung in ladder.rungs
     ]
     width = max(map(len, names)) + 2
-    head = f"{'ladder, held-out':<{width}}{'reward [95 % interval]':>27}" + "".join(
+    head = f"{'ladder, held-out':<{width}}{'reward [95 % interval]':>30}" + "".join(
         f"{name:>12}" for name, _ in _COLUMNS
     )
     lines = [head, "-" * len(head)]
     for name, rung in zip(names, ladder.rungs, strict=True):
         cells = "".join(f"{_number(value(rung)):>12}" for _, value in _COLUMNS)
-        lines.append(f"{name:<{width}}{_bounds(rung.figures['reward']):>27}{cells}")
+        lines.append(f"{name:<{width}}{_bounds(rung.figures['reward']):>30}{cells}")
     return "\n".join([*lines, "", f"trained over constant  {_bounds(ladder.trained_over_constant)}", _share(ladder)])
 
 
