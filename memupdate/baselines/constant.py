@@ -118,6 +118,11 @@ SESSION_PROGRAMS = (
     Program("keep the content words of each turn", Kind.CONSTANT, _each(_content)),
     Program("keep the content words of long turns", Kind.CONSTANT, _each(lambda text: _content(text, 6))),
     Program("keep the content words, with the date", Kind.CONSTANT, _each(_content, dated=True)),
+    Program(
+        "keep the content words of turns with a name or a number, with the date",
+        Kind.CONSTANT,
+        _each(lambda text: _content(_if_named(text)) if _if_named(text) else "", dated=True),
+    ),
     Program("one note of the whole session", Kind.CONSTANT, _one_note),
     Program("one note for each speaker", Kind.CONSTANT, _by_speaker),
     Program("merge the top five (summarize)", Kind.CONSTANT, _top("summarize")),

@@ -85,6 +85,14 @@ def check_scorer(config: ScorerConfig) -> None:
     check(config.options)
 
 
+def scores_abstention(config: ScorerConfig) -> bool:
+    """Returns whether a scorer can score an abstention question (category 5).
+
+    A scorer that cannot, says so by ``scores_abstention = False`` on its class.
+    """
+    return bool(getattr(_scorer_type(config.name), "scores_abstention", True))
+
+
 def make_scorer(config: ScorerConfig | Mapping[str, Any] | str) -> Scorer:
     """Makes the scorer that ``config`` names. A scorer with a local model loads the model here, once.
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,6 +16,9 @@ from memupdate.errors import DataError, FieldError
 from memupdate.platform.checking.run import check_run
 from memupdate.platform.config import check_model, check_ports, one_line
 from memupdate.platform.screen import printed_to
+
+if TYPE_CHECKING:
+    from memupdate.rewards.config import RewardConfig
 
 logger = logging.getLogger(__name__)
 
@@ -58,18 +62,18 @@ def check_memory_section(config: DictConfig) -> None:
     """
     from memupdate.broker.journal_folders import journal_folders
     from memupdate.memory.embedders import check_embedder
-    from memupdate.rewards.config import RewardConfig
     from memupdate.rewards.scorers import check_scorer
+    from memupdate.run.reward_checks import check_reward_of_episodes
 
     memory = config.memory
     check_at_least("memory.tool_response_tokens", memory.tool_response_tokens, 16)
     journal_folders(memory.journal_dir, memory.broker_shards)
-    reward = OmegaConf.to_container(memory.reward, resolve=True)
-    assert isinstance(reward, dict)
     with _fields_of("memory"):
         check_embedder(memory.embedder)
-        scorer = RewardConfig.from_mapping({str(name): value for name, value in reward.items()}).scorer
+        reward = _reward_of(config)
+        scorer = reward.scorer
         check_scorer(scorer)
+    check_reward_of_episodes(reward, memory.episode)
     if scorer.name == "judge":
         _check_judge(scorer.options)
 
@@ -152,10 +156,12 @@ def check_data(config: DictConfig) -> None:
     Raises:
         DataError: a file cannot be read, or the files have schema errors. The message contains the first schema error
             and the number of errors.
-        FieldError: ``memory.episode`` is ``session`` and a file of session episodes that the run reads has no rows.
+        FieldError: ``memory.episode`` is ``session`` and a file of session episodes that the run reads has no rows, or
+            the reward does not fit the data.
     """
     from memupdate.data.check_preprocessed import check_preprocessed
     from memupdate.data.episodes import SESSION
+    from memupdate.run.reward_checks import check_reward_of_data
 
     data_dir = Path(config.memory.data_dir)
     if not data_dir.exists():
@@ -166,6 +172,26 @@ def check_data(config: DictConfig) -> None:
         raise DataError(f"{errors[0]} ({len(errors)} schema errors; memupdate check-data --preprocessed {data_dir})")
     if config.memory.episode == SESSION:
         _check_session_rows(config, report.session_rows)
+    if _reads_the_folder(config):
+        check_reward_of_data(_reward_of(config), config.memory.episode, data_dir)
+
+
+def _reads_the_folder(config: DictConfig) -> bool:
+    """Whether the run reads the rows of its data folder, and not files that an override names."""
+    return all(Path(str(files)).parent == Path(config.memory.data_dir) for files in _row_files(config))
+
+
+def _row_files(config: DictConfig) -> tuple[object, object]:
+    return config.data.train_files, config.data.val_files
+
+
+def _reward_of(config: DictConfig) -> RewardConfig:
+    """Returns the reward of a config. Raises FieldError for a field that is not allowed."""
+    from memupdate.rewards.config import RewardConfig
+
+    reward = OmegaConf.to_container(config.memory.reward, resolve=True)
+    assert isinstance(reward, dict)
+    return RewardConfig.from_mapping({str(name): value for name, value in reward.items()})
 
 
 def _check_session_rows(config: DictConfig, counts: Mapping[str, int]) -> None:

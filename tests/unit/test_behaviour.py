@@ -10,10 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "behaviour.md"
-LINE = re.compile(r"^- \*\*([UGSTL]\d{1,2})\*\* (.+)$", re.MULTILINE)
+LINE = re.compile(r"^- \*\*([UGSTLV]\d{1,2})\*\* (.+)$", re.MULTILINE)
 NAMED = re.compile(r"`(test_\w+\.py)::(\w+)`")
-UPPER = re.compile(r"\b[UGSTL]\d{1,2}\b")  # in a docstring or a comment
-LOWER = re.compile(r"(?<=_)[ugstl]\d{1,2}(?=_)")  # in a test's name
+UPPER = re.compile(r"\b[UGSTLV]\d{1,2}\b")  # in a docstring or a comment
+LOWER = re.compile(r"(?<=_)[ugstlv]\d{1,2}(?=_)")  # in a test's name
 
 
 def files_of_tests() -> dict[str, str]:

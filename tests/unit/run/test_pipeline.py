@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
 from memupdate.data.preprocess import preprocess
 from memupdate.data.synthetic import synthetic_corpus, write_corpus
@@ -14,15 +14,20 @@ from memupdate.errors import DataError, FieldError
 from memupdate.files import CONFIGS
 from memupdate.policy.settings import PolicySettings
 from memupdate.run.keys import source_digest
-from memupdate.run.preflight import check_data
+from memupdate.run.preflight import check_data, check_memory_section
 from memupdate.run.profiles import compose_profile
 from memupdate.run.warm_start import policy_key, warm_start
 
 
+def config_of(data: Path, *overrides: str) -> DictConfig:
+    given = ["memory.run_dir=r", f"memory.data_dir={data}", "actor_rollout_ref.model.path=m"]
+    return compose_profile("local", [*given, *overrides])
+
+
 def test_preprocessed_rows_with_schema_errors_stop_the_run(tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus.json", 2, 1, seed=1)
-    preprocess(tmp_path / "corpus.json", tmp_path / "data")
-    config = OmegaConf.create({"memory": {"data_dir": str(tmp_path / "data"), "episode": "question"}})
+    preprocess(tmp_path / "corpus.json", tmp_path / "data", adversarial="drop")
+    config = config_of(tmp_path / "data", "memory.episode=question")
     check_data(config)
     memories = next((tmp_path / "data" / "memories").glob("*.jsonl"))
     memories.write_text("".join(memories.read_text().splitlines(keepends=True)[:-1]))
@@ -38,21 +43,64 @@ def test_session_episodes_need_rows_with_sessions(tmp_path: Path) -> None:
             question["evidence"] = []
     (tmp_path / "corpus.json").write_text(json.dumps(corpus))
     data = tmp_path / "data"
-    preprocess(tmp_path / "corpus.json", data)
-    overrides = ["memory.run_dir=r", f"memory.data_dir={data}", "actor_rollout_ref.model.path=m"]
-    check_data(compose_profile("local", overrides))
-    session = [*overrides, "memory.episode=session"]
+    preprocess(tmp_path / "corpus.json", data, adversarial="drop")
+    check_data(config_of(data, "memory.episode=question"))
     with pytest.raises(
         FieldError, match=r"^memory\.episode: got 'session'; allowed: question .*train-session\.parquet"
     ):
-        check_data(compose_profile("local", session))
+        check_data(config_of(data, "memory.episode=session"))
     mine = ["data.train_files=mine.parquet", "data.val_files=mine.parquet"]
-    check_data(compose_profile("local", [*session, *mine]))
+    check_data(config_of(data, "memory.episode=session", *mine))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generated conversations with questions of all categories, abstention among them."""
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder / "corpus.json", 2, 1, seed=1)
+    preprocess(folder / "corpus.json", folder / "data", dataset="synthetic")
+    return folder / "data"
+
+
+@pytest.mark.parametrize("episode", ["question", "session"])
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        ("{}", r"^memory\.reward\.scorer: got 'span'; allowed: a scorer that scores abstention .*--adversarial drop"),
+        ("{hidden_questions: 300}", r"^memory\.reward\.hidden_questions: got 300; allowed: at most \d+"),
+        ("{read_characters: 9}", r"^memory\.reward\.read_characters: got 9; allowed: at least \d\d, the mean memory"),
+    ],
+)
+def test_a_reward_that_does_not_fit_the_data_is_refused_before_the_run(
+    data: Path, tmp_path: Path, episode: str, reward: str, message: str
+) -> None:
+    if "read" in reward:  # what is wrong besides comes first
+        preprocess(data.parent / "corpus.json", tmp_path / "data", dataset="synthetic", adversarial="drop")
+        data = tmp_path / "data"
+    overrides = [f"memory.reward.{one}" for one in reward.strip("{}").replace(": ", "=").split(",") if one]
+    with pytest.raises(FieldError, match=message):
+        check_data(config_of(data, f"memory.episode={episode}", *overrides))
+    check_data(config_of(data, f"memory.episode={episode}", "memory.reward.scorer={name: f1, model: m}"))
+    question = "memory.episode=question"
+    check_data(config_of(data, question, "memory.reward.formula=monotone", "memory.reward.scorer=overlap", *overrides))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("memory.reward.formula=monotone", r"formula: got 'monotone'; allowed: budgeted; monotone scores a shown"),
+        ("memory.reward.hidden_questions=0", r"hidden_questions: got 0; allowed: 1 or more"),
+        ("memory.reward.read_memories=0.5", r"read_memories: got 0\.5; allowed: .*1"),
+    ],
+)
+def test_a_session_episode_needs_a_reward_that_can_score_it(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(FieldError, match=rf"^memory\.reward\.{message}"):
+        check_memory_section(config_of(tmp_path, "memory.episode=session", override))
 
 
 def test_a_folder_of_the_last_format_is_to_be_preprocessed_again(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"format": 2, "options": {"seed": 42}}))
-    config = OmegaConf.create({"memory": {"data_dir": str(tmp_path), "episode": "question"}})
+    config = config_of(tmp_path, "memory.episode=question")
     with pytest.raises(DataError, match=r"expected 3: another version wrote this directory, so preprocess its input"):
         check_data(config)
 
