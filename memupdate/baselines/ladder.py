@@ -26,8 +26,6 @@ from memupdate.rewards.contract import Scorer
 
 logger = logging.getLogger(__name__)
 
-TRAINING_EPISODES = 200
-
 
 def play_ladder(
     data_dir: Path,
@@ -40,7 +38,7 @@ def play_ladder(
     scorer: Scorer,
     config: RewardConfig,
     seed: int,
-    training_episodes: int = TRAINING_EPISODES,
+    training_episodes: int,
 ) -> References:
     """Chooses the best constant program on training episodes, and plays the ladder's programs on held-out rows.
 

@@ -21,7 +21,7 @@ REWARD_PARTS = (
     *("efficiency", "size_factor", "density_factor", "change_factor"),
     *("storage_cost", "refund", "growth", "characters_before", "characters_after", "read_characters"),
 )
-NO_LADDER = "no ladder: programs are played against the formula `budgeted` only"
+NO_LADDER = "no ladder: it needs the reward formula `budgeted`, and memory.ladder_episodes above 0"
 # Category 0 is that of session episodes, which have no question. The others are LoCoMo's.
 CATEGORY_NAMES = {
     0: "session",
@@ -45,7 +45,7 @@ class Report:
         conversations: the held-out conversations with a pair. They are the clusters of the intervals.
         figures: the metrics by name: reward parts first, then memory counts, turns, calls and errors per tool.
         categories: for each category (0 is that of session episodes), the number of pairs and the reward.
-        ladder: what programs earn on the same rows; None for a reward that they are not played against.
+        ladder: what programs earn on the same rows; None if none were played.
     """
 
     steps: tuple[int, int]

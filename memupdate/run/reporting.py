@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def report_of(run_dir: Path) -> report.Report:
-    """Returns the report of a finished run; it has a ladder if the run's reward is ``budgeted``.
+    """Returns the report of a finished run; it has a ladder if the run's reward is ``budgeted`` and it wants one.
 
     Raises:
         DataError: the folder is not that of a run with two validations, or as :func:`play_references`.
@@ -39,7 +39,7 @@ def references_of(run_dir: Path) -> references.References | None:
     if not path.is_file():
         raise DataError(f"{run_dir}: expected the folder of a run, with config.yaml and trace/")
     config = run_config.load(path)
-    return (references.read(run_dir) if _reward(config).is_budgeted else None) or play_references(run_dir, config)
+    return (references.read(run_dir) if _has_ladder(config) else None) or play_references(run_dir, config)
 
 
 def play_references(run_dir: Path, config: DictConfig) -> references.References | None:
@@ -52,7 +52,7 @@ def play_references(run_dir: Path, config: DictConfig) -> references.References 
         config: the run's config.
 
     Returns:
-        What they earn; None, and no file, if the run's reward is not ``budgeted``.
+        What they earn; None, and no file, if the run's reward is not ``budgeted`` or it wants no ladder.
 
     Raises:
         FieldError: the embedder or the scorer cannot be made.
@@ -62,9 +62,9 @@ def play_references(run_dir: Path, config: DictConfig) -> references.References 
     from memupdate.memory import make_embedder
     from memupdate.rewards.scorers import make_scorer
 
-    memory, reward = config.memory, _reward(config)
-    if not reward.is_budgeted:
+    if not _has_ladder(config):
         return None
+    memory, reward = config.memory, _reward(config)
     _, paired = pair_ends(run_dir)
     held_out = set(rows_of(paired.pairs))
     logger.info("playing programs on %d held-out rows", len(held_out))
@@ -78,9 +78,14 @@ def play_references(run_dir: Path, config: DictConfig) -> references.References 
         scorer=make_scorer(reward.scorer),
         config=reward,
         seed=int(memory.seed),
+        training_episodes=int(memory.ladder_episodes),
     )
     references.write(played, run_dir)
     return played
+
+
+def _has_ladder(config: DictConfig) -> bool:
+    return _reward(config).is_budgeted and config.memory.ladder_episodes > 0
 
 
 def _reward(config: DictConfig) -> RewardConfig:

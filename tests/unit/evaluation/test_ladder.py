@@ -167,7 +167,9 @@ def test_a_report_without_programs_says_why(tmp_path: Path) -> None:
     write_traces(tmp_path, BEFORE, AFTER)
     found = report.compare(tmp_path)
     assert found.to_json()["ladder"] is None and "trained_over_constant" not in found.to_json()
-    assert report.render(found).endswith("no ladder: programs are played against the formula `budgeted` only")
+    assert report.render(found).endswith(
+        "no ladder: it needs the reward formula `budgeted`, and memory.ladder_episodes above 0"
+    )
 
 
 def test_the_report_knows_the_parts_of_every_reward() -> None:

@@ -28,11 +28,12 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def finished_run(data: Path, formula: str = "budgeted", rows: int = 2) -> Path:
+def finished_run(data: Path, formula: str = "budgeted", rows: int = 2, ladder_episodes: int = 3) -> Path:
     """A run of session episodes that validated on some rows, and earned 0 before and 0.5 after training."""
     run_dir = data.parent / "run"
     (run_dir / "trace").mkdir(parents=True)
     memory = {"data_dir": str(data), "episode": "session", "seed": 3, "embedder": "hashing"}
+    memory |= {"ladder_episodes": ladder_episodes}
     files = {"train_files": str(session_rows_path(data, "train")), "val_files": [str(session_rows_path(data, "test"))]}
     config = {"memory": {**memory, "reward": {"formula": formula}}, "data": files}
     (run_dir / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
@@ -55,7 +56,7 @@ def test_programs_play_the_rows_of_the_trace_and_are_kept(data: Path) -> None:
     constant = found.ladder.rewards()["best constant"]
     assert found.ladder.trained_over_constant.mean == pytest.approx(0.5 - constant)
     saved = json.loads((run_dir / "ladder.json").read_text())
-    assert len(saved["rungs"]["oracle"]) == 2
+    assert len(saved["rungs"]["oracle"]) == 2 and saved["training_episodes"] == 3
     (data / "manifest.json").unlink()
     for file in data.glob("*.parquet"):
         file.unlink()
@@ -67,6 +68,12 @@ def test_a_reward_of_the_other_formulas_has_no_ladder(data: Path) -> None:
     found = report_of(run_dir)
     assert found.ladder is None and report.render(found).endswith(report.NO_LADDER)
     assert list(found.figures)[:8] == [name for name in report.REWARD_PARTS if name in RewardParts.__dataclass_fields__]
+    assert not (run_dir / "ladder.json").exists()
+
+
+def test_a_run_can_do_without_a_ladder(data: Path) -> None:
+    run_dir = finished_run(data, ladder_episodes=0)
+    assert report_of(run_dir).ladder is None
     assert not (run_dir / "ladder.json").exists()
 
 
