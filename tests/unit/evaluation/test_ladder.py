@@ -13,7 +13,7 @@ from memupdate.evaluation import references as files
 from memupdate.evaluation import report
 from memupdate.evaluation.ladder import RUNGS, climb, errors_per_call, render, rows_of
 
-T1 = 12.706205  # Student's t for one degree of freedom
+STUDENT = 12.706205  # Student's t for one degree of freedom
 
 # Row r1 of conversation c1 is rolled out twice, row r2 of c2 once.
 BEFORE = [
@@ -62,7 +62,7 @@ def test_the_trained_policy_is_paired_with_the_program_row_by_row() -> None:
     ladder = climb([(list(zip(BEFORE, AFTER, strict=True)), PROGRAMS)])
     over = ladder.trained_over_constant
     assert (over.mean, over.low, over.high) == pytest.approx((0.2, 0.2, 0.2))
-    assert ladder.rungs[1].figures["reward"].low == pytest.approx(0.2 - T1 * 0.1)
+    assert ladder.rungs[1].figures["reward"].low == pytest.approx(0.2 - STUDENT * 0.1)
     assert ladder.share_of_gap == pytest.approx(0.2 / 0.6)
     saved = ladder.to_json()
     assert saved["share_of_gap_of"] == pytest.approx({"trained": 0.4, "constant": 0.2, "oracle": 0.8})
@@ -93,7 +93,7 @@ def test_seeds_are_a_level_of_their_own() -> None:
         runs.append(([(row, row) for row in rows], played))
     ladder = climb(runs)
     over = ladder.trained_over_constant
-    assert (over.mean, over.low, over.high) == pytest.approx((0.3, 0.3 - T1 * 0.2, 0.3 + T1 * 0.2), abs=1e-6)
+    assert (over.mean, over.low, over.high) == pytest.approx((0.3, 0.3 - STUDENT * 0.2, 0.3 + STUDENT * 0.2), abs=1e-6)
     assert (over.clusters, over.seeds) == (2, 2)
     assert ladder.share_of_gap == pytest.approx((0.4 - 0.1) / (1.1 - 0.1))
     assert ladder.rungs[1].programs == ("one", "other")
