@@ -1,4 +1,4 @@
-"""Measures whether GRPO improves the policy of the local profile: several seeds, and controls with learning rate 0.
+"""Measures what GRPO teaches the policy of the local profile: several seeds, controls with learning rate 0, programs.
 
     python benchmarks/learning_curve.py [--quick] [--out FILE] [--seeds 3]
 
@@ -6,7 +6,11 @@ A seed determines the warm-started policy, the order of the data and all rollout
 seed start from the same policy. All policies answer the same held-out conversations, with two sampled rollouts per
 question before and after. Intervals are 95 %, with conversations and seeds as levels of their own (see
 ``memupdate/evaluation/intervals.py``). ``per_seed`` has the changes of single runs, over conversations only. Rollouts
-that failed, or have no counterpart, are left out and counted. Writes a JSON file and a plot next to it.
+that failed, or have no counterpart, are left out and counted.
+
+The ladder is that of a run's report, over seeds: doing nothing, the best constant program, the warm start, the trained
+policy and the oracle, on the same rows and the same hidden questions. Each seed chooses its constant program on its own
+training episodes. Writes a JSON file and a plot next to it.
 """
 
 from __future__ import annotations
@@ -25,12 +29,17 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
+from memupdate.errors import FieldError
 from memupdate.evaluation import report
 from memupdate.evaluation.comparison import Pairing, compare_changes, compare_pairs, pair_ends
+from memupdate.evaluation.ladder import CONSTANT, NOTHING, ORACLE, TRAINED, WARM_START, Run, climb, errors_per_call
+from memupdate.evaluation.references import References
 from memupdate.policy import PolicySettings
 from memupdate.run import pipeline
 from memupdate.run.job import Job
+from memupdate.run.reporting import references_of
 from memupdate.run.warm_start import prepare_policy
 
 logger = logging.getLogger(__name__)
@@ -85,8 +94,37 @@ def held_out(runs: Sequence[Pairing]) -> list[dict[str, Any]]:
     return [{"pairs": len(run.pairs), "failed": asdict(run.failed), "unpaired": asdict(run.unpaired)} for run in runs]
 
 
+def programs_of(run_dir: Path) -> References:
+    """Returns what programs earn on the held-out rows of a run.
+
+    Raises:
+        FieldError: the run's reward is not one that programs are played against.
+    """
+    references = references_of(run_dir)
+    if references is None:
+        raise FieldError("memory.reward.formula", str(run_dir / "config.yaml"), "budgeted, which has a ladder")
+    return references
+
+
+def ladder(trained: Sequence[Run], controls: Sequence[Pairing]) -> dict[str, Any]:
+    """Returns the ladder over seeds, and the errors per call of policies and controls, over the calls of all seeds.
+
+    Args:
+        trained: for each seed, the pairs of the training run, and what programs earn on their rows.
+        controls: the pairs of the control of each seed.
+    """
+    climbed = climb(trained).to_json()
+    before, after = ([pair[side] for pairs, _ in trained for pair in pairs] for side in (0, 1))
+    control_after = [new for run in controls for _, new in run.pairs]
+    sides = {"before": before, "after": after, "control_after": control_after}
+    return {
+        **{name: climbed[name] for name in ("trained_over_constant", "share_of_gap", "share_of_gap_of", "ladder")},
+        "errors_per_call": {side: errors_per_call(rows) for side, rows in sides.items()},
+    }
+
+
 def evaluations(trained: Sequence[Pairing], controls: Sequence[Pairing]) -> dict[str, Any]:
-    """Returns the figures of the held-out rollouts.
+    """Returns the figures of the held-out rollouts, without those of programs.
 
     Args:
         trained: the paired rollouts of the training run of each seed.
@@ -97,7 +135,7 @@ def evaluations(trained: Sequence[Pairing], controls: Sequence[Pairing]) -> dict
         **compared(trained, "reward"),
         "control": compared(controls, "reward")["difference"],
         "trained_over_control": {"pairs": count, **asdict(over_control)},
-        "reward_parts": {part: compared(trained, part) for part in report.REWARD_PARTS if part != "reward"},
+        "reward_parts": {part: compared(trained, part) for part in report.parts_of(trained[0].pairs[0][0])[1:]},
         "per_seed": [compared([run], "reward")["difference"] for run in trained],
         "per_seed_control": [compared([run], "reward")["difference"] for run in controls],
         "held_out": held_out(trained),
@@ -111,39 +149,64 @@ def steps_of(run_dir: Path) -> list[dict[str, Any]]:
     return [line for line in lines if "memory/reward" in line]
 
 
+CLAIM = ("trained_over_constant", "share_of_gap")
+# The rungs of the plot: the name in the JSON file, the label, and the colour.
+RUNGS = (
+    (NOTHING, "do\nnothing", "0.55"),
+    (CONSTANT, "best\nconstant", "0.55"),
+    (WARM_START, "warm\nstart", "tab:cyan"),
+    (TRAINED, "trained", "tab:blue"),
+    (ORACLE, "oracle", "0.55"),
+)
+
+
 def plot(figures: dict[str, Any], path: Path) -> None:
-    """Plots the training reward of each step and the change of the held-out reward, for GRPO and for the controls.
+    """Plots the training reward of each step, for GRPO and for the controls, and the ladder on held-out conversations.
 
     Args:
         figures: the figures of this benchmark, as in its JSON file.
         path: the path of the image.
     """
-    runs = (
-        ("0.55", "control, learning rate 0", figures["training_reward_control"], figures["control"]),
-        ("tab:blue", "GRPO", figures["training_reward"], figures["difference"]),
-    )
     plt.rcParams["font.size"] = 11
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=[2, 1], layout="constrained")
-    for place, (colour, label, curves, change) in enumerate(runs):
-        for curve in curves:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=[5, 4], layout="constrained")
+    curves = (
+        ("0.55", "control, learning rate 0", figures["training_reward_control"]),
+        ("tab:blue", "GRPO", figures["training_reward"]),
+    )
+    seeds = len(figures["training_reward"])
+    for colour, label, runs in curves:
+        for curve in runs:
             left.plot(range(1, len(curve) + 1), curve, color=colour, alpha=0.3, linewidth=1)
-        mean = [math.fsum(values) / len(values) for values in zip(*curves, strict=True)]
+        mean = [math.fsum(values) / len(values) for values in zip(*runs, strict=True)]
         left.plot(range(1, len(mean) + 1), mean, color=colour, linewidth=2.5, label=label)
-        error = None  # one conversation has no interval
-        if change["low"] is not None:
-            error = [[change["mean"] - change["low"]], [change["high"] - change["mean"]]]
-        right.errorbar(place, change["mean"], yerr=error, fmt="o", color=colour, capsize=6, markersize=8, linewidth=2)
-        right.annotate(f"{change['mean']:+.3f}", (place, change["mean"]), (12, -4), textcoords="offset points")
+    left.set(xlabel="training step", ylabel="mean reward of the step", title="training conversations")
+    left.legend(frameon=False, loc="upper left", title=f"bold: mean of {seeds} seeds", alignment="left")
+    plot_ladder(right, {rung["rung"]: rung["reward"] for rung in figures["ladder"]})
     for axes in (left, right):
         axes.axhline(0, color="0.8", linewidth=1, zorder=0)
         axes.spines[["top", "right"]].set_visible(False)
-    left.set(xlabel="training step", ylabel="mean reward of the step", title="training conversations")
-    change = figures["difference"]
-    left.legend(frameon=False, loc="upper left", title=f"bold: mean of {change['seeds']} seeds", alignment="left")
-    levels = f"{change['clusters']} conversations, {change['seeds']} seeds"
-    right.set(title=f"held-out: {levels}", ylabel="change in mean reward\n95 % interval, Student's t")
-    right.set(xlim=(-0.5, 1.7), xticks=[0, 1], xticklabels=["control", "GRPO"])
     figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def plot_ladder(axes: Axes, rewards: dict[str, dict[str, Any]]) -> None:
+    """Plots the reward of each rung with its interval.
+
+    Args:
+        axes: where to plot.
+        rewards: for each rung, the fields of an interval.
+    """
+    for place, (name, _, colour) in enumerate(RUNGS):
+        reward = rewards[name]
+        error = None  # one conversation has no interval
+        if reward["low"] is not None:
+            error = [[reward["mean"] - reward["low"]], [reward["high"] - reward["mean"]]]
+        axes.errorbar(place, reward["mean"], yerr=error, fmt="o", color=colour, capsize=5, markersize=7, linewidth=2)
+        axes.annotate(f"{reward['mean']:.3f}", (place, reward["mean"]), (9, 3), textcoords="offset points", size=10)
+    trained = rewards[TRAINED]
+    levels = f"{trained['clusters']} conversations, {trained['seeds']} seeds"
+    axes.set(title=f"held-out: {levels}", ylabel="mean reward\n95 % interval, Student's t")
+    axes.set(xlim=(-0.4, len(RUNGS) - 0.2), xticks=range(len(RUNGS)), xticklabels=[label for _, label, _ in RUNGS])
 
 
 def main() -> None:
@@ -163,8 +226,11 @@ def main() -> None:
     data_dir = pipeline.prepare_data(job)
     trained, controls = train_seeds(job, policy, data_dir, seeds)
     lines = [line for run in trained for line in steps_of(run)]
+    paired, paired_controls = ([pair_ends(run)[1] for run in runs] for runs in (trained, controls))
+    played = [(pairing.pairs, programs_of(run)) for pairing, run in zip(paired, trained, strict=True)]
     figures = {
-        **evaluations([pair_ends(run)[1] for run in trained], [pair_ends(run)[1] for run in controls]),
+        **evaluations(paired, paired_controls),
+        **ladder(played, paired_controls),
         "training_reward": [[line["memory/reward"] for line in steps_of(run)] for run in trained],
         "training_reward_control": [[line["memory/reward"] for line in steps_of(run)] for run in controls],
         "rollout_log_prob_diff_max": max(line["training/rollout_log_prob_diff_max"] for line in lines),
@@ -175,7 +241,7 @@ def main() -> None:
     }
     common.write(options.out, figures)
     plot(figures, options.out.with_suffix(".png"))
-    logger.info("difference %s, over the control %s", figures["difference"], figures["trained_over_control"])
+    logger.info("over the constant program %s, share of the gap %s", *(figures[name] for name in CLAIM))
 
 
 if __name__ == "__main__":

@@ -95,10 +95,11 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Prints the table that compares a run's policy before and after training."""
+    """Prints the tables that compare a run's policy before and after training, and with programs."""
     from memupdate.evaluation import report as reports
+    from memupdate.run.reporting import report_of
 
-    sys.stdout.write(reports.render(reports.compare(options.run_dir)) + "\n")
+    sys.stdout.write(reports.render(report_of(options.run_dir)) + "\n")
     return 0
 
 
@@ -166,7 +167,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--profile", default="local", help="local (default) or cluster")
     command.set_defaults(call=doctor)
 
-    command = commands.add_parser("report", help="compare the policy before and after a finished run")
+    command = commands.add_parser(
+        "report", help="compare the policy before and after a finished run, and with programs"
+    )
     command.add_argument("run_dir", type=Path, help="the run's folder")
     command.set_defaults(call=report)
 

@@ -89,15 +89,48 @@ def read_episodes(
         FieldError: a conversation has too few questions.
     """
     path = session_rows_path(data_dir, split) if episode == SESSION else rows_path(data_dir, split)
-    try:
-        rows = pq.read_table(path, columns=["prompt", "extra_info"]).to_pylist()
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: expected the rows that the preprocessing writes: {error}") from error
+    rows = read_rows(path)
     if not rows:
         raise DataError(f"{path}: expected at least one {episode} episode")
-    if limit is not None and limit < len(rows):
-        chosen = random.Random(seed).sample(range(len(rows)), limit)
-        rows = [rows[place] for place in sorted(chosen)]
+    yield from episodes_of(some_of(rows, limit, seed), data_dir, embedder, config, seed=seed)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Reads the rows of a file that the preprocessing wrote: their ``prompt`` and ``extra_info``.
+
+    Raises:
+        DataError: the file cannot be read, or is not such a file.
+    """
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=["prompt", "extra_info"]).to_pylist()
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: expected the rows that the preprocessing writes: {error}") from error
+    return rows
+
+
+def some_of(rows: Sequence[dict[str, Any]], limit: int | None, seed: int) -> Sequence[dict[str, Any]]:
+    """Returns ``limit`` rows at most, chosen by the seed and in their order; all of them without a limit."""
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[place] for place in sorted(random.Random(seed).sample(range(len(rows)), limit))]
+
+
+def episodes_of(
+    rows: Sequence[dict[str, Any]], data_dir: Path, embedder: Embedder, config: RewardConfig, *, seed: int
+) -> Iterator[Episode]:
+    """Yields the episodes of rows, with the hidden questions that a run with this seed would draw.
+
+    Args:
+        rows: the rows, with ``prompt`` and ``extra_info``.
+        data_dir: the preprocessed folder, with memories and questions.
+        embedder: embeds memories and questions.
+        config: the reward, for the number of hidden questions.
+        seed: of the hidden questions (``memory.seed`` of a run).
+
+    Raises:
+        DataError: the folder is not as preprocessing writes it.
+        FieldError: a conversation has too few questions.
+    """
     hidden = HiddenQuestions(data_dir, config.hidden_questions, seed)
     conversations = Conversations(data_dir / MEMORIES, embedder)
     means: dict[str, float | None] = {}

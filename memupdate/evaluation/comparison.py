@@ -110,9 +110,9 @@ def compare_pairs(runs: Sequence[Pairs], field: str) -> Comparison:
         FieldError: a run has no pair, or none of a conversation of which another run has one.
     """
     return Comparison(
-        before=_interval([[(old["sample_id"], float(old["reward"][field])) for old, _ in pairs] for pairs in runs]),
-        after=_interval([[(old["sample_id"], float(new["reward"][field])) for old, new in pairs] for pairs in runs]),
-        difference=_interval([[(old["sample_id"], _change(old, new, field)) for old, new in pairs] for pairs in runs]),
+        before=over_runs([[(old["sample_id"], float(old["reward"][field])) for old, _ in pairs] for pairs in runs]),
+        after=over_runs([[(old["sample_id"], float(new["reward"][field])) for old, new in pairs] for pairs in runs]),
+        difference=over_runs([[(old["sample_id"], _change(old, new, field)) for old, new in pairs] for pairs in runs]),
     )
 
 
@@ -139,15 +139,22 @@ def compare_changes(treated: Sequence[Pairs], control: Sequence[Pairs], field: s
         reference = {old["key"]: _change(old, new, field) for old, new in other}
         both = [(old, new) for old, new in own if old["key"] in reference]
         changes.append([(old["sample_id"], _change(old, new, field) - reference[old["key"]]) for old, new in both])
-    return sum(map(len, changes)), _interval(changes)
+    return sum(map(len, changes)), over_runs(changes)
 
 
 def _change(old: Row, new: Row, field: str) -> float:
     return float(new["reward"][field]) - float(old["reward"][field])
 
 
-def _interval(runs: Sequence[Sequence[tuple[str, float]]]) -> Interval:
-    """Returns the interval of scores, each with its conversation, in a list for each training run."""
+def over_runs(runs: Sequence[Sequence[tuple[str, float]]]) -> Interval:
+    """Returns the mean of scores over conversations and training runs, and its interval.
+
+    Args:
+        runs: for each training run, the scores, each with its conversation.
+
+    Raises:
+        FieldError: a run has no score, or none of a conversation of which another run has one.
+    """
     for seed, scores in enumerate(runs):
         if not scores:
             raise FieldError("runs", f"no rollout to compare in run {seed}", "at least one in each run")

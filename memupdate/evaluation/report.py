@@ -10,18 +10,18 @@ from typing import Any
 
 from memupdate.evaluation.comparison import Comparison, Count, Row, compare_pairs, pair_ends
 from memupdate.evaluation.intervals import Interval
+from memupdate.evaluation.ladder import Ladder, climb
+from memupdate.evaluation.ladder import render as render_ladder
+from memupdate.evaluation.references import References
 from memupdate.files import write_atomically
 
+# Of all formulas. A rollout has those of its own.
 REWARD_PARTS = (
-    "reward",
-    "delta",
-    "qa_before",
-    "qa_after",
-    "efficiency",
-    "size_factor",
-    "density_factor",
-    "change_factor",
+    *("reward", "delta", "delta_shown", "delta_hidden", "qa_before", "qa_after", "qa_hidden_after"),
+    *("efficiency", "size_factor", "density_factor", "change_factor"),
+    *("storage_cost", "refund", "growth", "characters_before", "characters_after", "read_characters"),
 )
+NO_LADDER = "no ladder: it needs the reward formula `budgeted`, and memory.ladder_episodes above 0"
 # Category 0 is that of session episodes, which have no question. The others are LoCoMo's.
 CATEGORY_NAMES = {
     0: "session",
@@ -45,6 +45,7 @@ class Report:
         conversations: the held-out conversations with a pair. They are the clusters of the intervals.
         figures: the metrics by name: reward parts first, then memory counts, turns, calls and errors per tool.
         categories: for each category (0 is that of session episodes), the number of pairs and the reward.
+        ladder: what programs earn on the same rows; None if none were played.
     """
 
     steps: tuple[int, int]
@@ -54,6 +55,7 @@ class Report:
     conversations: tuple[str, ...]
     figures: dict[str, Comparison]
     categories: dict[int, tuple[int, Comparison]]
+    ladder: Ladder | None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the report as JSON values."""
@@ -65,14 +67,20 @@ class Report:
             "conversations": list(self.conversations),
             "figures": {name: asdict(figure) for name, figure in self.figures.items()},
             "categories": {str(key): {"n": n, "reward": asdict(c)} for key, (n, c) in self.categories.items()},
+            **(self.ladder.to_json() if self.ladder else {"ladder": None}),
         }
 
 
-def compare(run_dir: Path) -> Report:
+def compare(run_dir: Path, references: References | None = None) -> Report:
     """Compares the first and the last validation of a run.
 
+    Args:
+        run_dir: the run's folder.
+        references: what programs earn on its held-out rows; None for a report without a ladder.
+
     Raises:
-        DataError: the run has fewer than two validations, or no rollout was scored in both.
+        DataError: the run has fewer than two validations, or no rollout was scored in both, or a program did not play
+            the row of a rollout.
     """
     steps, paired = pair_ends(run_dir)
     pairs = paired.pairs
@@ -87,18 +95,32 @@ def compare(run_dir: Path) -> Report:
         conversations=tuple(sorted({old["sample_id"] for old, _ in pairs})),
         figures={name: compare_pairs([pairs], name) for name in _figures(pairs[0][0])},
         categories={key: (len(own), compare_pairs([own], "reward")) for key, own in sorted(by_category.items())},
+        ladder=climb([(pairs, references)]) if references else None,
     )
+
+
+def parts_of(row: Row) -> tuple[str, ...]:
+    """Returns the names of the parts that a rollout's reward has."""
+    return tuple(name for name in REWARD_PARTS if name in row["reward"])
 
 
 def _figures(row: Row) -> tuple[str, ...]:
     """Returns the names of the metrics: the reward's parts, then the other numbers of a rollout."""
     numbers = (name for name, value in row["reward"].items() if isinstance(value, (int, float)))
-    return *REWARD_PARTS, *(name for name in numbers if name not in (*REWARD_PARTS, "category", "reward_error"))
+    return *parts_of(row), *(name for name in numbers if name not in (*REWARD_PARTS, "category", "reward_error"))
 
 
 def _interval(interval: Interval) -> str:
-    bounds = "no interval" if interval.low is None else f"[{interval.low:8.4f}, {interval.high:8.4f}]"
-    return f"{interval.mean:8.4f} {bounds:>20}"
+    if interval.low is None or interval.high is None:
+        bounds = "no interval"
+    else:
+        bounds = f"[{_number(interval.low)}, {_number(interval.high)}]"
+    return f"{_number(interval.mean)} {bounds:>20}"
+
+
+def _number(value: float) -> str:
+    """Returns a number in eight columns: numbers of characters need the places that others have for decimals."""
+    return f"{value:8.4f}" if abs(value) < 100 else f"{value:8.1f}" if abs(value) < 100_000 else f"{value:8.0f}"
 
 
 def _methods(report: Report) -> str:
@@ -140,6 +162,8 @@ def render(report: Report) -> str:
             "",
             "reward by category",
             *(row(name, figure) for name, figure in by_category.items()),
+            "",
+            render_ladder(report.ladder) if report.ladder else NO_LADDER,
         ]
     )
 

@@ -45,6 +45,7 @@ class BudgetedParts:
         delta_hidden: the mean change of the hidden questions' scores; 0 without any.
         qa_before: the weighted score before the edits, from 0 to 1.
         qa_after: the weighted score after the edits, from 0 to 1.
+        qa_hidden_after: the mean score of the hidden questions after the edits; 0 without any.
         storage_cost: what the growth of the bank costs.
         refund: what saved characters pay.
         growth: the growth of the bank, in budgets.
@@ -59,6 +60,7 @@ class BudgetedParts:
     delta_hidden: float
     qa_before: float
     qa_after: float
+    qa_hidden_after: float
     storage_cost: float
     refund: float
     growth: float
@@ -113,6 +115,7 @@ def budgeted_reward(
         saved = 1 - characters_after / characters_before
         refund = min(config.refund * saved, config.storage_price * -growth)
     own, others = (changes[:1], changes[1:]) if shown else ([], changes)
+    hidden_after = after[len(own) :]
     return BudgetedParts(
         reward=delta - storage_cost + refund,
         delta=delta,
@@ -120,6 +123,7 @@ def budgeted_reward(
         delta_hidden=math.fsum(others) / len(others) if others else 0.0,
         qa_before=_weighted(weights, before),
         qa_after=_weighted(weights, after),
+        qa_hidden_after=math.fsum(hidden_after) / len(hidden_after) if hidden_after else 0.0,
         storage_cost=storage_cost,
         refund=refund,
         growth=growth,

@@ -21,6 +21,7 @@ from memupdate.run.job import MODEL_PATH, Job, choose_run_dir, remember
 from memupdate.run.keys import content_key, file_digest, source_digest
 from memupdate.run.preflight import check_host, validate
 from memupdate.run.profiles import compose_profile
+from memupdate.run.reporting import play_references
 from memupdate.run.warm_start import prepare_policy
 
 logger = logging.getLogger(__name__)
@@ -126,4 +127,4 @@ def train(job: Job, run_dir: Path, overrides: Sequence[str]) -> None:
     logger.info("training in %s (log: train.log)", run_dir)
     command = [sys.executable, "-m", "memupdate.run.grpo", str(run_dir / "config.yaml")]
     run_stage(command, run_dir / "train.log", {}, TrainingProgress(run_dir, steps, "memory"), run_dir / STOP_FILE)
-    report.write(report.compare(run_dir), run_dir)
+    report.write(report.compare(run_dir, play_references(run_dir, config)), run_dir)

@@ -69,6 +69,7 @@ def check_memory_section(config: DictConfig) -> None:
 
     memory = config.memory
     check_at_least("memory.tool_response_tokens", memory.tool_response_tokens, 16)
+    check_at_least("memory.ladder_episodes", memory.ladder_episodes, 0)
     journal_folders(memory.journal_dir, memory.broker_shards)
     with _fields_of("memory"):
         check_embedder(memory.embedder)

@@ -20,6 +20,7 @@ class MemoryTrajectory(Trajectory):
 
     Attributes:
         namespace: the namespace of the rollout's bank.
+        row: the trajectory id of the dataset's row, which all rollouts of the row share.
         sample_id: the conversation.
         question: the question of the dataset's row. In a session episode, the first line of the session.
         answer: the gold answer.
@@ -29,6 +30,7 @@ class MemoryTrajectory(Trajectory):
     """
 
     namespace: str
+    row: str
     sample_id: str
     question: str
     answer: str
@@ -36,11 +38,11 @@ class MemoryTrajectory(Trajectory):
     turns: list[dict[str, str]]
 
     def table_row(self) -> dict[str, Any]:
-        """Returns the question, the answer, the dialogue and the main parts of the reward."""
+        """Returns question, answer, dialogue and the main parts of the reward, as far as its formula has them."""
         dialogue = "\n".join(f"[{turn['role']}] {turn['text']}" for turn in self.turns)
-        parts = ("reward", "delta", "efficiency", "qa_before", "qa_after")
+        parts = ("reward", "delta", "efficiency", "delta_hidden", "growth", "qa_before", "qa_after")
         row = {"question": self.question, "answer": self.answer, "dialogue": dialogue}
-        return row | {part: self.reward[part] for part in parts}
+        return row | {part: self.reward[part] for part in parts if part in self.reward}
 
 
 def asked(extra_info: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> str:
@@ -104,6 +106,7 @@ def read_trajectories(
                 step=step,
                 key=key,
                 namespace=str(loop["namespace"]),
+                row=str(info["namespace"]),
                 sample_id=str(info["sample_id"]),
                 question=asked(info, messages),
                 answer=str(info["answer"]),

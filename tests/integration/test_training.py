@@ -123,16 +123,28 @@ def figures(run_dir: Path) -> list[dict[str, Any]]:
 
 def test_u35_u37_u38_u39_the_whole_command_prints_a_table_and_leaves_its_files(finished: Finished) -> None:
     """Without Docker and on CPU; table with the reward's parts before and after; metrics, traces, W&B, checkpoints."""
-    for part in ("reward", "delta", "qa_before", "qa_after", "efficiency", "size_factor", "reward by category"):
+    for part in ("reward", "delta", "qa_before", "qa_after", "storage_cost", "growth", "reward by category"):
         assert part in finished.output
+    for rung in ("do nothing", "best constant: ", "warm start", "trained", "oracle", "share of the gap"):
+        assert rung in finished.output
     assert str(finished.run_dir) in finished.output
     saved = json.loads((finished.run_dir / "report.json").read_text())
     assert saved["steps"] == [0, 2]
     assert saved["n"] == 12
+    ladder = {rung["rung"]: rung for rung in saved["ladder"]}
+    assert ladder["do nothing"]["reward"]["mean"] == 0 < ladder["oracle"]["reward"]["mean"]
+    for side, rung in (("before", "warm start"), ("after", "trained")):
+        assert ladder[rung]["reward"] == saved["figures"]["reward"][side]
+    # Programs start from the same banks, and are asked the same hidden questions, as the rollouts of the same rows.
+    nothing = json.loads((finished.run_dir / "ladder.json").read_text())["rungs"]["do nothing"]
+    for text in (finished.run_dir / "trace" / "validation-000000.jsonl").read_text().splitlines():
+        rollout = json.loads(text)
+        for part in ("qa_before", "characters_before", "read_characters"):
+            assert rollout["reward"][part] == nothing[rollout["row"]]["reward"][part]
     lines = MetricsFile(finished.run_dir / "metrics.jsonl").read()
     steps = [line for line in lines if "memory/reward" in line]
     assert [line["step"] for line in steps] == [1, 2]
-    for name in ("qa_before", "qa_after", "delta", "efficiency", "memory_count_before", "memory_count_after", "turns"):
+    for name in ("qa_before", "qa_after", "delta", "growth", "memory_count_before", "memory_count_after", "turns"):
         assert all(f"memory/{name}" in line for line in steps)
     tools = ("search_memory", "manage_memory", "delete_memory", "sample_memory", "merge_memory", "split_memory")
     assert all(f"memory/{kind}_{tool}" in line for line in steps for kind in ("calls", "errors") for tool in tools)
@@ -176,7 +188,7 @@ def test_traces_can_be_read(finished: Finished) -> None:
     assert all(trajectory["question"] in trajectory["prompt"] for trajectory in trajectories)
     answered = [turn["text"] for t in trajectories for turn in t["turns"] if turn["role"] == "tool"]
     assert any("<tool_response>" in text for text in answered)
-    assert all({"reward", "qa_before", "qa_after", "efficiency"} <= set(t["reward"]) for t in trajectories)
+    assert all({"reward", "qa_before", "qa_after", "growth"} <= set(t["reward"]) for t in trajectories)
 
 
 def test_u36_killed_at_any_step_a_run_resumes_to_the_same_state_and_metrics(finished: Finished, tmp_path: Path) -> None:

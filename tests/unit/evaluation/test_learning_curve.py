@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from ladder_rows import program_rows, references
+from ladder_rows import reward as parts
 
-from memupdate.evaluation import report
+from memupdate.errors import FieldError
 from memupdate.evaluation.comparison import Pairing, pair_ends
+from memupdate.evaluation.references import References
 from memupdate.policy import PolicySettings
 from memupdate.run.job import Job
 
@@ -28,12 +31,14 @@ def validations(run_dir: Path, *steps: Rollouts, failed: str = "") -> Pairing:
         rows = [
             {
                 "key": key,
+                "row": f"row-{key}",
                 "sample_id": conversation,
-                "reward": {
-                    **dict.fromkeys(report.REWARD_PARTS, 0.0),
-                    "reward": reward,
-                    "reward_error": float(step == len(steps) - 1 and key == failed),
-                },
+                "reward": parts(
+                    reward,
+                    # Each rollout of the last step makes one call more than before, and one of them fails.
+                    **{"calls_manage": 1.0 + step, "errors_manage": float(key == "a")},
+                    reward_error=float(step == len(steps) - 1 and key == failed),
+                ),
             }
             for key, (conversation, reward) in rollouts.items()
         ]
@@ -96,10 +101,53 @@ def test_each_seed_has_a_warm_start_that_its_control_shares(tmp_path: Path, monk
     assert len({*trained, *controls}) == 4
 
 
+def programs(rollouts: Rollouts, constant: float, oracle: float) -> References:
+    """A constant program and an oracle that earn the same on every row."""
+    return references(
+        *(
+            program_rows({f"row-{key}": (sample, value) for key, (sample, _) in rollouts.items()})
+            for value in (0.0, constant, oracle)
+        )
+    )
+
+
+def test_the_ladder_is_measured_over_seeds_and_errors_over_all_calls(tmp_path: Path) -> None:
+    """Two seeds. By hand: over the constant 0.3 - 0.1 and 0.7 - 0.1, mean 0.4, error 0.2; oracle 0.9, so 0.4 / 0.8.
+
+    Calls before: 4 of which 2 failed; after: 8 of which 2 failed; the control's like the policy's after.
+    """
+    before = {"a": ("c1", 0.0), "b": ("c2", 0.0)}
+    afters = [{"a": ("c1", value), "b": ("c2", value)} for value in (0.3, 0.7)]
+    trained = [validations(tmp_path / str(seed), before, after) for seed, after in enumerate(afters)]
+    controls = [validations(tmp_path / f"control-{seed}", before, before) for seed in range(2)]
+    played = [(run.pairs, programs(before, 0.1, 0.9)) for run in trained]
+    figures = learning_curve.ladder(played, controls)
+    half = 12.706205 * 0.2
+    expected = {"mean": 0.4, "low": 0.4 - half, "high": 0.4 + half}
+    assert {name: figures["trained_over_constant"][name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert (figures["trained_over_constant"]["clusters"], figures["trained_over_constant"]["seeds"]) == (2, 2)
+    assert figures["share_of_gap"] == pytest.approx(0.5)
+    assert figures["share_of_gap_of"] == pytest.approx({"trained": 0.5, "constant": 0.1, "oracle": 0.9})
+    assert figures["errors_per_call"] == pytest.approx({"before": 2 / 4, "after": 2 / 8, "control_after": 2 / 8})
+    means = {rung["rung"]: rung["reward"]["mean"] for rung in figures["ladder"]}
+    assert means == pytest.approx(
+        {"do nothing": 0.0, "best constant": 0.1, "warm start": 0.0, "trained": 0.5, "oracle": 0.9}
+    )
+    assert list(learning_curve.evaluations(trained, controls)["reward_parts"])[:2] == ["delta", "delta_shown"]
+
+
+def test_a_run_without_a_ladder_is_no_run_of_this_benchmark(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("memory: {reward: {formula: product}}")
+    with pytest.raises(FieldError, match=r"memory\.reward\.formula: .* allowed: budgeted"):
+        learning_curve.programs_of(tmp_path)
+
+
 def test_a_single_conversation_is_drawn_without_an_interval(tmp_path: Path) -> None:
-    run = validations(tmp_path / "run", {"a": ("c1", 0.2)}, {"a": ("c1", 0.4)})
+    before = {"a": ("c1", 0.2)}
+    run = validations(tmp_path / "run", before, {"a": ("c1", 0.4)})
     figures = learning_curve.evaluations([run], [run])
     assert (figures["difference"]["low"], figures["difference"]["clusters"]) == (None, 1)
+    figures |= learning_curve.ladder([(run.pairs, programs(before, 0.1, 0.9))], [run])
     curves = {"training_reward": [[0.1, 0.2]], "training_reward_control": [[0.1, 0.1]]}
     learning_curve.plot({**figures, **curves}, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")

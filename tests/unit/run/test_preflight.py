@@ -73,6 +73,12 @@ def test_a_scorer_or_an_embedder_that_cannot_be_made(configs: Configs, override:
         check_memory_section(configs("local", override))
 
 
+@pytest.mark.parametrize("value", ["-1", "some", "2.5"])
+def test_a_ladder_of_no_number_of_episodes(configs: Configs, value: str) -> None:
+    with pytest.raises(FieldError, match=rf"^memory\.ladder_episodes: got '?{value}'?; allowed: .*0"):
+        check_memory_section(configs("local", f"memory.ladder_episodes={value}"))
+
+
 @pytest.mark.parametrize(
     "override",
     [
