@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from memupdate.checks import check_choice
+from memupdate.data.episodes import EPISODES, QUESTION
 from memupdate.errors import FieldError
 
 
@@ -15,6 +17,7 @@ class PolicySettings:
 
     Attributes:
         seed: of the initial weights and of the demonstrations.
+        episode: the kind of episodes that are demonstrated, "question" or "session".
         vocab_size: largest number of entries of the tokenizer.
         hidden_size: width of the residual stream.
         layers: number of transformer layers. Copying a phrase needs two.
@@ -34,6 +37,7 @@ class PolicySettings:
     """
 
     seed: int = 0
+    episode: str = QUESTION
     vocab_size: int = 2048
     hidden_size: int = 64
     layers: int = 2
@@ -49,6 +53,9 @@ class PolicySettings:
     batch_size: int = 8
     steps: int = 1000
     learning_rate: float = 8e-3
+
+    def __post_init__(self) -> None:
+        check_choice("policy.episode", self.episode, EPISODES)
 
     @classmethod
     def parse(cls, assignments: Sequence[str]) -> PolicySettings:
