@@ -10,7 +10,6 @@ next start resumed. After the last kill, the run is started once more and finish
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import re
 import sys
@@ -24,7 +23,7 @@ import common
 import psutil
 
 from memupdate.data.preprocess import preprocess
-from memupdate.data.synthetic import synthetic_corpus
+from memupdate.data.synthetic import write_corpus
 from memupdate.platform import config as run_config
 from memupdate.platform.metrics import MetricsFile
 from memupdate.platform.stages import StageError, run_stage
@@ -137,10 +136,8 @@ class OneRun:
         self.run_dir = folder / "run"
         self.metrics = MetricsFile(self.run_dir / "metrics.jsonl")
         self.log = self.run_dir / "train.log"
-        (folder / "corpus.json").write_text(json.dumps(synthetic_corpus(9, seed=3)))
-        preprocess(
-            folder / "corpus.json", folder / "data", train_conversations=7, adversarial="drop", limit_questions=4
-        )
+        write_corpus(folder / "corpus.json", 7, 2, seed=3)
+        preprocess(folder / "corpus.json", folder / "data", adversarial="drop", limit_questions=4)
         make_policy(folder / "model", folder / "data")
         self._folder = folder
 

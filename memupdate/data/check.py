@@ -1,9 +1,10 @@
 """Reports what is in a data file, and what is wrong with it.
 
 ``memupdate check-data --input locomo10.json`` counts conversations, questions and facts, and the faults that the loader
-tolerates. ``memupdate check-data --preprocessed DIR`` checks a directory that ``memupdate preprocess`` wrote. The
-report is JSON on stdout. The exit code is 0 without schema errors, 1 with schema errors, and 2 if the data cannot be
-read.
+tolerates. ``memupdate check-data --preprocessed DIR`` checks a directory that ``memupdate preprocess`` wrote. With
+``--leaks``, it also reports which questions, answers and facts of held-out conversations occur in training ones. The
+report is JSON on stdout. The exit code is 1 with schema errors, or if ``--leaks`` finds a question or a fact that the
+splits share up to names, 2 if the data cannot be read, else 0.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from pathlib import Path
 from memupdate.data.check_preprocessed import check_preprocessed
 from memupdate.data.conversation import CATEGORIES, Conversation, Evidence
 from memupdate.data.facts import initial_memories
+from memupdate.data.leaks import find_leaks
 from memupdate.data.locomo import parse_locomo
 from memupdate.data.shape import collecting, read_json
-from memupdate.errors import MemupdateError
+from memupdate.errors import FieldError, MemupdateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +131,33 @@ def _duplicate_questions(conversation: Conversation) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line. The exit code is 1 for schema errors, 2 for data that cannot be read, else 0."""
+    """Runs the command line.
+
+    Returns:
+        The exit code: 1 for schema errors or leaks, 2 for data that cannot be read or a wrong option, else 0.
+    """
     parser = argparse.ArgumentParser(
         prog="memupdate.data.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--input", type=Path, help="a LoCoMo JSON file")
     what.add_argument("--preprocessed", type=Path, metavar="DIR", help="a directory that preprocess wrote")
+    parser.add_argument("--leaks", action="store_true", help="also report what the splits share; needs --preprocessed")
     options = parser.parse_args(arguments)
     try:
+        if options.leaks and not options.preprocessed:
+            raise FieldError("leaks", "--input", "--preprocessed DIR, which has the splits")
         report = check_locomo(options.input) if options.input else check_preprocessed(options.preprocessed)
+        # Rows with schema errors may lack what is compared.
+        leaks = find_leaks(options.preprocessed) if options.leaks and not report.schema_errors else None
     except MemupdateError as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")
         return 2
-    sys.stdout.write(json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n")
-    return 1 if report.schema_errors else 0
+    shown = asdict(report)
+    if options.leaks:
+        shown["leaks"] = asdict(leaks) if leaks else None
+    sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
+    return 1 if report.schema_errors or (leaks and leaks.found) else 0
 
 
 if __name__ == "__main__":

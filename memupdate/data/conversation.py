@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 ADVERSARIAL = 5
+SPLITS = ("train", "test")
 
 # A conversation's name is also the name of a file, so it has no separators and no leading dot.
 SAMPLE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -119,6 +120,7 @@ class Conversation:
         facts: the facts, ordered by session. Within a session they have the order of the file.
         questions: the questions, in the order of the file; ``questions[i].index == i``.
         dates_without_session: numbers of sessions that have a date and no turns.
+        split: "train" or "test" if the dataset itself says which conversations are held out; "" if it does not.
     """
 
     sample_id: str
@@ -127,6 +129,7 @@ class Conversation:
     facts: tuple[Fact, ...]
     questions: tuple[Question, ...]
     dates_without_session: tuple[int, ...] = ()
+    split: str = ""
 
     def session_date(self, number: int) -> str:
         """Returns the date of session ``number``. Raises KeyError if there is no such session."""

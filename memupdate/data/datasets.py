@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 
-from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, SAMPLE_ID, Conversation, Evidence
+from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, SAMPLE_ID, SPLITS, Conversation, Evidence
 from memupdate.errors import DataError
 from memupdate.tables import Table
 
-Load = Callable[[Path], Sequence[Conversation]]
-"""Reads a dataset's file and returns its conversations. Raises DataError where the file is not what it should be."""
+Load = Callable[[Path], Iterable[Conversation]]
+"""Reads a dataset's file and returns its conversations, all at once or one after another. Raises
+DataError where the file is not what it should be."""
 
 DATASETS: Table[Load] = Table(
     "memupdate.datasets",
@@ -50,6 +51,7 @@ def load_dataset(name: str, path: Path) -> list[Conversation]:
         turns = {turn.dialog_id for session in conversation.sessions for turn in session.turns}
         _check_facts(where, conversation, turns)
         _check_questions(where, conversation, turns)
+    _check_splits(f"{path}: dataset {name}", conversations)
     return conversations
 
 
@@ -62,6 +64,19 @@ def _conversations(where: str, loaded: object) -> list[Conversation]:
         if not isinstance(conversation, Conversation):
             raise DataError(f"{where}: expected a Conversation in place {number}, got {conversation!r:.200}")
     return conversations
+
+
+def _check_splits(where: str, conversations: Sequence[Conversation]) -> None:
+    named = [conversation for conversation in conversations if conversation.split]
+    for conversation in named:
+        if conversation.split not in SPLITS:
+            raise DataError(
+                f"{where}: conversation {conversation.sample_id!r}: expected as split one of {', '.join(SPLITS)}, or "
+                f"nothing, got {conversation.split!r}"
+            )
+    if named and len(named) < len(conversations):
+        missing = next(conversation.sample_id for conversation in conversations if not conversation.split)
+        raise DataError(f"{where}: expected a split of all conversations or of none, got none of {missing!r}")
 
 
 def _check_evidence(place: str, evidence: Evidence, turns: Set[str]) -> None:

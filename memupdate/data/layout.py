@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SPLITS = ("train", "test")
+from memupdate.data.conversation import SPLITS as SPLITS
+
 MANIFEST = "manifest.json"
 # Of rows and manifest. It changes with either, so that a directory of an older version is told from a broken one.
 FORMAT = 3

@@ -11,7 +11,17 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, SAMPLE_ID, Conversation, Fact, Question, Session, Turn
+from memupdate.data.conversation import (
+    ADVERSARIAL,
+    CATEGORIES,
+    SAMPLE_ID,
+    SPLITS,
+    Conversation,
+    Fact,
+    Question,
+    Session,
+    Turn,
+)
 from memupdate.data.evidence import WELL_FORMED, clean_evidence
 from memupdate.data.shape import Node, collecting, read_json
 from memupdate.errors import DataError
@@ -88,7 +98,19 @@ def _conversation(sample: Node, problems: list[str]) -> Conversation:
     for index, node in enumerate(sample.field("qa", "a list of questions").items("a list of questions")):
         with collecting(problems):
             questions.append(_question(node, index, turns))
-    return Conversation(sample_id, speakers, tuple(sessions), tuple(facts), tuple(questions), orphan_dates)
+    split = _split(sample)
+    return Conversation(sample_id, speakers, tuple(sessions), tuple(facts), tuple(questions), orphan_dates, split)
+
+
+def _split(sample: Node) -> str:
+    """Returns the split that the file names for a conversation. LoCoMo's own file names none."""
+    node = sample.mapping().get("split")
+    if node is None:
+        return ""
+    split = node.text(f"one of {', '.join(SPLITS)}")
+    if split not in SPLITS:
+        raise node.fail(f"one of {', '.join(SPLITS)}")
+    return split
 
 
 def _sessions(talk: Node, speakers: tuple[str, str], problems: list[str]) -> tuple[list[Session], tuple[int, ...]]:

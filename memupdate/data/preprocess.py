@@ -76,7 +76,8 @@ def preprocess(
         output: the directory. One that this function wrote before is replaced.
         dataset: a name in ``DATASETS``.
         seed: for the split, the trajectory ids, and the choice under ``limit_questions``.
-        train_conversations: how many conversations train (default 7); the others test.
+        train_conversations: how many conversations train; the others test. None for the split that the dataset names,
+            or for 7 if it names none.
         test: names of the test conversations, instead of a random split.
         categories: question categories to keep; None for all.
         adversarial: "abstain" scores category 5 as abstention, "drop" leaves it out.
@@ -211,7 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=42)
     split = parser.add_mutually_exclusive_group()
     split.add_argument(
-        "--train-conversations", type=int, help=f"how many train (default {DEFAULT_TRAIN_CONVERSATIONS})"
+        "--train-conversations",
+        type=int,
+        help=f"how many train (default: as the dataset says, else {DEFAULT_TRAIN_CONVERSATIONS})",
     )
     split.add_argument("--test", nargs="+", metavar="SAMPLE_ID", help="the test conversations, by name")
     parser.add_argument("--categories", type=int, nargs="+", metavar="N", help="categories to keep (default all)")

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from memupdate.checks import check_choice, check_positive_int
-from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, Conversation, Question
+from memupdate.data.conversation import ADVERSARIAL, CATEGORIES, SPLITS, Conversation, Question
 from memupdate.errors import FieldError
 
 DEFAULT_TRAIN_CONVERSATIONS = 7
@@ -25,7 +25,8 @@ def split_conversations(
     Args:
         conversations: all conversations, in the order of the file.
         seed: of the random split: ``random.Random(seed)`` shuffles the indexes of the conversations.
-        train_conversations: how many of the shuffled conversations train; None for 7. The others test.
+        train_conversations: how many of the shuffled conversations train. The others test. None for the split that the
+            dataset names; if it names none, for 7.
         test: names of the conversations that test, instead of a random split. The others train, in the order of the
             file.
 
@@ -48,6 +49,17 @@ def split_conversations(
         chosen = set(test)
         train_split = [conversation for conversation in conversations if conversation.sample_id not in chosen]
         return train_split, [by_id[sample_id] for sample_id in test]
+
+    if train_conversations is None and any(conversation.split for conversation in conversations):
+        named = {
+            split: [conversation for conversation in conversations if conversation.split == split] for split in SPLITS
+        }
+        for split, members in named.items():
+            if not members:
+                other = conversations[0].split
+                allowed = f"splits of which at least one {split}; or choose with train_conversations or test"
+                raise FieldError("split", f"{other} for all conversations", allowed)
+        return named["train"], named["test"]
 
     count = DEFAULT_TRAIN_CONVERSATIONS if train_conversations is None else train_conversations
     if not 0 < count < len(conversations):

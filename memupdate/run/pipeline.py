@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from typing import Any
 from omegaconf import DictConfig
 
 from memupdate.evaluation import report
-from memupdate.files import write_atomically
 from memupdate.platform import config as run_config
 from memupdate.platform import lease
 from memupdate.platform.checkpoints import refuse_foreign
@@ -39,16 +37,15 @@ def prepare_data(job: Job) -> Path:
         FieldError: an option is not allowed.
     """
     from memupdate.data.preprocess import preprocess
-    from memupdate.data.synthetic import synthetic_corpus
+    from memupdate.data.synthetic import CONVERSATIONS, HELD_OUT, write_corpus
 
     if job.locomo is None:
         logger.info("no LoCoMo file was given: the corpus is generated")
-        settings: dict[str, Any] = {"conversations": 24, "seed": 0}
+        settings: dict[str, Any] = {"conversations": CONVERSATIONS, "held_out": HELD_OUT, "seed": 0}
         source = job.shared / f"synthetic-{content_key({'code': source_digest('data'), **settings})}.json"
         if not source.is_file():
-            job.shared.mkdir(parents=True, exist_ok=True)
-            write_atomically(source, json.dumps(synthetic_corpus(**settings)))
-        options: dict[str, Any] = {"train_conversations": 16, "adversarial": "drop"}
+            write_corpus(source, **settings)
+        options: dict[str, Any] = {"dataset": "synthetic", "adversarial": "drop"}
     else:
         source = job.locomo
         options = {"adversarial": "drop"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,11 +22,11 @@ def ray_session() -> Iterator[None]:
 def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preprocessed corpus of nine generated conversations: seven train, two are held out."""
     from memupdate.data.preprocess import preprocess
-    from memupdate.data.synthetic import synthetic_corpus
+    from memupdate.data.synthetic import write_corpus
 
     folder = tmp_path_factory.mktemp("corpus")
-    (folder / "corpus.json").write_text(json.dumps(synthetic_corpus(9, seed=3)))
-    preprocess(folder / "corpus.json", folder / "data", train_conversations=7, adversarial="drop", limit_questions=4)
+    write_corpus(folder / "corpus.json", 7, 2, seed=3)
+    preprocess(folder / "corpus.json", folder / "data", dataset="synthetic", adversarial="drop", limit_questions=4)
     return folder / "data"
 
 

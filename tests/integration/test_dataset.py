@@ -14,7 +14,7 @@ import pytest
 
 from memupdate.data.preprocess import preprocess
 from memupdate.data.prompts import SYSTEM_PROMPT
-from memupdate.data.synthetic import synthetic_corpus
+from memupdate.data.synthetic import write_corpus
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}> {{ message.content }} {% endfor %}"
@@ -25,8 +25,8 @@ CHAT_TEMPLATE = (
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
-    (folder / "corpus.json").write_text(json.dumps(synthetic_corpus(3, seed=0)), encoding="utf-8")
-    preprocess(folder / "corpus.json", folder / "out", train_conversations=2)
+    write_corpus(folder / "corpus.json", 2, 1)
+    preprocess(folder / "corpus.json", folder / "out")
     return folder / "out"
 
 
@@ -110,7 +110,7 @@ def test_u1_u40_command_lines(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
     corpus, out = str(tmp_path / "corpus.json"), str(tmp_path / "out")
-    assert run("synthetic", "--output", corpus, "--conversations", "3", "--seed", "1").returncode == 0
+    assert run("synthetic", "--output", corpus, "--conversations", "2", "--held-out", "1").returncode == 0
     done = run("preprocess_locomo", "--input", corpus, "--output", out, "--train-conversations", "2")
     assert done.returncode == 0 and "train: " in done.stderr and "\r" not in done.stderr
     assert json.loads(run("check", "--preprocessed", out).stdout)["schema_errors"] == []

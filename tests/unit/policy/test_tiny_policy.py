@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from memupdate.data.preprocess import preprocess
-from memupdate.data.synthetic import synthetic_corpus
+from memupdate.data.synthetic import write_corpus
 from memupdate.errors import FieldError
 from memupdate.policy import PolicySettings, make_policy, write_demonstrations
 from memupdate.policy.tokenizer import MEMORY_IDS
@@ -27,8 +27,8 @@ SMALL = PolicySettings(trajectories=40, drills=10, validation_rows=4)
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
-    (folder / "corpus.json").write_text(json.dumps(synthetic_corpus(4, seed=5)))
-    preprocess(folder / "corpus.json", folder / "data", train_conversations=3, adversarial="drop")
+    write_corpus(folder / "corpus.json", 3, 1, seed=5)
+    preprocess(folder / "corpus.json", folder / "data", adversarial="drop")
     return folder / "data"
 
 

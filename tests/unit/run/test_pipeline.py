@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from memupdate.data.preprocess import preprocess
-from memupdate.data.synthetic import synthetic_corpus
+from memupdate.data.synthetic import write_corpus
 from memupdate.errors import DataError, FieldError
 from memupdate.files import CONFIGS
 from memupdate.policy.settings import PolicySettings
@@ -19,8 +18,8 @@ from memupdate.run.warm_start import policy_key, warm_start
 
 
 def test_preprocessed_rows_with_schema_errors_stop_the_run(tmp_path: Path) -> None:
-    (tmp_path / "corpus.json").write_text(json.dumps(synthetic_corpus(3, seed=1)))
-    preprocess(tmp_path / "corpus.json", tmp_path / "data", train_conversations=2)
+    write_corpus(tmp_path / "corpus.json", 2, 1, seed=1)
+    preprocess(tmp_path / "corpus.json", tmp_path / "data")
     config = OmegaConf.create({"memory": {"data_dir": str(tmp_path / "data")}})
     check_data(config)
     memories = next((tmp_path / "data" / "memories").glob("*.jsonl"))
