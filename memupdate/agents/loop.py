@@ -83,7 +83,7 @@ class MemoryAgentLoop(ToolAgentLoop):
         Args:
             sampling_params: verl's sampling parameters. The loop adds a ``sampling_seed`` for every generation.
             kwargs: the dataset's row, ``uid``, ``global_steps`` and ``session_id``. The loop reads ``namespace`` and
-                ``sample_id`` from the row's ``extra_info``.
+                ``bank`` from the row's ``extra_info``.
 
         Returns:
             verl's output. In addition to verl's keys, its ``extra_fields`` has ``namespace`` and the keys of
@@ -98,7 +98,7 @@ class MemoryAgentLoop(ToolAgentLoop):
         self._namespace = rollout_namespace(extra_info["namespace"], step, prompt, session_id)
         self._seed_of_turn = (int(self.memory_config.seed), step, prompt, session_id)
         broker = await MemoryStoreManager.connect(self.memory_config.broker_name)
-        opened = await broker.open(self._namespace, extra_info["sample_id"])
+        opened = await broker.open(self._namespace, extra_info["bank"])
         if not opened["created"]:
             raise NamespaceInUseError(self._namespace)
         try:

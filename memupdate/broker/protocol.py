@@ -42,19 +42,20 @@ class BankService(ABC):
 
     @abstractmethod
     async def open(self, namespace: str, sample_id: str = NO_CONVERSATION, key: str = "") -> Opened:
-        """Opens a namespace on a new bank that starts with a conversation's memories.
+        """Opens a namespace on a new bank that starts with a conversation's memories, or with the early ones of them.
 
         Opening an open namespace again changes nothing.
 
         Args:
             namespace: the name of the namespace.
-            sample_id: the conversation's id; empty for a bank without memories.
+            sample_id: the conversation's id, for all of its memories. ``{sample_id}@D5:1`` is for those that were
+                learned before turn 1 of session 5. Empty for a bank without memories.
             key: the idempotency key. A repeated call with the same key also answers ``created``.
 
         Raises:
-            FieldError: there is no such conversation, the namespace is open on another one, or its name is longer than
-                ``routing.MAX_NAMESPACE_CHARACTERS``.
-            DataError: the conversation's file is broken.
+            FieldError: there is no such conversation, what follows ``@`` is not a turn, the namespace is open on
+                another bank, or its name is longer than ``routing.MAX_NAMESPACE_CHARACTERS``.
+            DataError: the conversation's file is broken, or its memories do not tell when they were learned.
         """
 
     @abstractmethod

@@ -30,7 +30,7 @@ class OpenBank:
     Attributes:
         number: the unique number of this bank. A namespace that is closed and opened again gets a new bank with a new
             number.
-        sample_id: the conversation from which the bank started.
+        sample_id: the key of the conversation's bank from which the bank started.
         bank: the present state of the bank.
         parent: the namespace from which the bank was forked; empty if it is not a fork.
         key: the idempotency key of the opening.

@@ -113,7 +113,8 @@ class BankStats(TypedDict):
     """Sizes and counts of a bank.
 
     Attributes:
-        sample_id: the conversation from which the bank started; empty if it started without memories.
+        sample_id: the key of the conversation's bank from which the bank started, as ``open`` takes it; empty if it
+            started without memories.
         count: the number of memories now.
         count_initial: the number of memories at the start.
         mean_characters: the mean number of characters of a memory's content; 0 for an empty bank.
@@ -133,7 +134,7 @@ class FinalState(TypedDict):
     """Everything that is needed to store a bank or to compare it with another.
 
     Attributes:
-        sample_id: the conversation from which the bank started.
+        sample_id: the key of the conversation's bank from which the bank started.
         digest: the hash of the bank's content.
         memories: all memories, in order.
         journal: the operations that have changed the bank, in the format of ``Operation.to_json``.
@@ -170,7 +171,7 @@ class Recipe(TypedDict):
     """The data from which another shard makes a fork of a bank.
 
     Attributes:
-        sample_id: the conversation from which the bank started.
+        sample_id: the key of the conversation's bank from which the bank started.
         initial: the digest of the conversation's memories.
         operations: the operations that have changed the bank since its start.
         digest: the digest of the present bank.

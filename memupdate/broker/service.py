@@ -33,6 +33,7 @@ from memupdate.broker.results import (
 )
 from memupdate.broker.routing import checked_namespace, checked_new_namespace
 from memupdate.broker.turns import Turn, Turns
+from memupdate.data.bank_keys import split_bank_key
 from memupdate.errors import MemupdateError, UnknownMemoryError
 from memupdate.memory import BankView, Embedder, MemoryBank, Operation, make_embedder
 from memupdate.memory.operation import without_keys
@@ -362,14 +363,17 @@ class MemoryBroker(BankService):
             opened.undo_to = None
         return opened
 
-    async def _load(self, sample_id: str) -> None:
-        if sample_id in self._conversations:
+    async def _load(self, key: str) -> None:
+        """Loads the memories of a bank's conversation, which all banks of the conversation share."""
+        if key in self._conversations:
             return
-        async with self._loading.of(sample_id):
-            if sample_id not in self._conversations:
-                memories = await asyncio.to_thread(self._conversations.read, sample_id)
+        # An unknown key that is not text is refused by read().
+        conversation = split_bank_key(key)[0] if isinstance(key, str) else key
+        async with self._loading.of(conversation):
+            if key not in self._conversations:
+                memories = await asyncio.to_thread(self._conversations.read, key)
                 rows_ND = await self._embeddings.of([memory.text for memory in memories])
-                self._conversations.add(sample_id, memories, rows_ND)
+                self._conversations.add(key, memories, rows_ND)
 
     async def _vectors(self, bank: MemoryBank, operations: Sequence[Operation]) -> Mapping[str, np.ndarray]:
         """Returns the embeddings that these operations need, by text. They are computed off the event loop."""

@@ -22,7 +22,15 @@ REWARD_PARTS = (
     "density_factor",
     "change_factor",
 )
-CATEGORY_NAMES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
+# Category 0 is that of session episodes, which have no question. The others are LoCoMo's.
+CATEGORY_NAMES = {
+    0: "session",
+    1: "multi-hop",
+    2: "temporal",
+    3: "open-domain",
+    4: "single-hop",
+    5: "adversarial",
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class Report:
         unpaired: the number of rollouts left out because their counterpart was not scored.
         conversations: the held-out conversations with a pair. They are the clusters of the intervals.
         figures: the metrics by name: reward parts first, then memory counts, turns, calls and errors per tool.
-        categories: for each LoCoMo category, the number of pairs and the reward.
+        categories: for each category (0 is that of session episodes), the number of pairs and the reward.
     """
 
     steps: tuple[int, int]

@@ -66,6 +66,17 @@ class MemoryBank(BankView):
         return bank
 
     @classmethod
+    def from_part(cls, view: BankView, slots: Sequence[int]) -> MemoryBank:
+        """Makes a bank that starts with some of the memories that another bank started with. It embeds nothing.
+
+        Args:
+            view: the other bank, or a view of it. Its edits do not count.
+            slots: the places of the memories among the initial ones, from 0, ascending.
+        """
+        base = view._base.part(slots)
+        return cls(base, Delta(base))
+
+    @classmethod
     def replay(cls, base: BankView, operations: Iterable[Operation]) -> MemoryBank:
         """Makes a new bank by applying operations to the state of ``base``, which does not change.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -56,6 +56,16 @@ class Base:
 
     def __len__(self) -> int:
         return len(self.memories)
+
+    def part(self, slots: Sequence[int]) -> Base:
+        """Returns a base of some of these memories. It takes their embeddings, and embeds nothing.
+
+        Args:
+            slots: the slots of the memories, ascending. Where they are the first ones, the embeddings are shared.
+        """
+        first = len(slots) == 0 or slots[-1] == len(slots) - 1
+        rows_ND = self.embeddings_ND[: len(slots)] if first else self.embeddings_ND[list(slots)]
+        return Base([self.memories[slot] for slot in slots], self.embedder, rows_ND)
 
     @property
     def digests(self) -> tuple[bytes, ...]:

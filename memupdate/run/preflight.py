@@ -10,7 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from memupdate.checks import check_at_least, check_mapping
+from memupdate.checks import check_at_least, check_choice, check_mapping
 from memupdate.errors import DataError, FieldError
 from memupdate.platform.checking.run import check_run
 from memupdate.platform.config import check_model, check_ports, one_line
@@ -31,6 +31,7 @@ def validate(config: DictConfig) -> None:
         DataError: a preprocessed file cannot be read or has schema errors.
         ConfigError: verl refuses the config.
     """
+    check_episode(config)  # first: the names of other fields depend on it
     missing = OmegaConf.missing_keys(config)
     ours = sorted(key for key in missing if key.startswith(("memory.", "actor_rollout_ref.model.path")))
     if ours:
@@ -40,6 +41,13 @@ def validate(config: DictConfig) -> None:
     check_model(str(config.actor_rollout_ref.model.path))
     check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
     check_data(config)
+
+
+def check_episode(config: DictConfig) -> None:
+    """Raises FieldError unless ``memory.episode`` is a kind of episodes."""
+    from memupdate.data.episodes import EPISODES
+
+    check_choice("memory.episode", config.memory.get("episode"), EPISODES)
 
 
 def check_memory_section(config: DictConfig) -> None:
@@ -144,16 +152,32 @@ def check_data(config: DictConfig) -> None:
     Raises:
         DataError: a file cannot be read, or the files have schema errors. The message contains the first schema error
             and the number of errors.
+        FieldError: ``memory.episode`` is ``session`` and a file of session episodes that the run reads has no rows.
     """
     from memupdate.data.check_preprocessed import check_preprocessed
+    from memupdate.data.episodes import SESSION
 
     data_dir = Path(config.memory.data_dir)
-    if data_dir.exists():
-        errors = check_preprocessed(data_dir).schema_errors
-        if errors:
-            raise DataError(
-                f"{errors[0]} ({len(errors)} schema errors; memupdate check-data --preprocessed {data_dir})"
-            )
+    if not data_dir.exists():
+        return
+    report = check_preprocessed(data_dir)
+    errors = report.schema_errors
+    if errors:
+        raise DataError(f"{errors[0]} ({len(errors)} schema errors; memupdate check-data --preprocessed {data_dir})")
+    if config.memory.episode == SESSION:
+        _check_session_rows(config, report.session_rows)
+
+
+def _check_session_rows(config: DictConfig, counts: Mapping[str, int]) -> None:
+    """Checks that the files of session episodes have rows, unless the config names other files."""
+    from memupdate.data.episodes import QUESTION, SESSION
+    from memupdate.data.layout import session_rows_path
+
+    for split, files in (("train", config.data.train_files), ("test", config.data.val_files)):
+        path = session_rows_path(config.memory.data_dir, split)
+        if files == str(path) and not counts[split]:
+            allowed = f"{QUESTION} with this data: {path} has no rows, because no question cites a turn of a session"
+            raise FieldError("memory.episode", SESSION, allowed)
 
 
 def check_host(config: DictConfig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 from transformers import PreTrainedTokenizerBase
 
+from memupdate.data.episodes import SESSION
 from memupdate.platform.trace import Trajectory, final_keys, objects
 
 
@@ -20,7 +21,7 @@ class MemoryTrajectory(Trajectory):
     Attributes:
         namespace: the namespace of the rollout's bank.
         sample_id: the conversation.
-        question: the question of the dataset's row.
+        question: the question of the dataset's row. In a session episode, the first line of the session.
         answer: the gold answer.
         prompt: the decoded prompt.
         turns: the decoded turns of the policy (``assistant``) and the replies (``tool``), in order.
@@ -40,6 +41,18 @@ class MemoryTrajectory(Trajectory):
         parts = ("reward", "delta", "efficiency", "qa_before", "qa_after")
         row = {"question": self.question, "answer": self.answer, "dialogue": dialogue}
         return row | {part: self.reward[part] for part in parts}
+
+
+def asked(extra_info: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the question of a row, or the first line of the session that a session episode shows.
+
+    Args:
+        extra_info: the row's ``extra_info``.
+        messages: the row's prompt. The last message is the user's.
+    """
+    if extra_info["episode"] == SESSION:
+        return str(messages[-1]["content"]).splitlines()[0]
+    return str(extra_info["question"])
 
 
 def split_turns(response_ids: Sequence[int], response_mask: Sequence[int]) -> list[tuple[str, list[int]]]:
@@ -75,12 +88,12 @@ def read_trajectories(
     keys = final_keys(batch)
     if not keys:
         return []
-    fields = ["prompts", "responses", "response_mask", "extra_fields", "extra_info"]
+    fields = ["prompts", "responses", "response_mask", "extra_fields", "extra_info", "raw_prompt"]
     data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields)
-    columns = [data["prompts"].unbind(), data["responses"].unbind(), data["response_mask"].unbind()]
-    extra_fields, extra_info = objects(data["extra_fields"]), objects(data["extra_info"])
+    columns: list[Any] = [data["prompts"].unbind(), data["responses"].unbind(), data["response_mask"].unbind()]
+    columns += [objects(data[name]) for name in ("extra_fields", "extra_info", "raw_prompt")]
     trajectories = []
-    for key, prompt, response, mask, loop, info in zip(keys, *columns, extra_fields, extra_info, strict=True):
+    for key, prompt, response, mask, loop, info, messages in zip(keys, *columns, strict=True):
         turns = [
             {"role": role, "text": _text(tokenizer, ids).strip()}
             for role, ids in split_turns(response.tolist(), mask.tolist())
@@ -92,7 +105,7 @@ def read_trajectories(
                 key=key,
                 namespace=str(loop["namespace"]),
                 sample_id=str(info["sample_id"]),
-                question=str(info["question"]),
+                question=asked(info, messages),
                 answer=str(info["answer"]),
                 prompt=_text(tokenizer, prompt.tolist()),
                 turns=turns,

@@ -70,25 +70,23 @@ def test_u4_rows_load_in_stock_verl(directory: Path, tmp_path: Path, monkeypatch
     from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-    for split in ("train", "test"):
-        dataset = stock_dataset(directory / f"{split}.parquet", tmp_path / "cache")
+    for name in ("train", "test", "train-session", "test-session"):
+        dataset = stock_dataset(directory / f"{name}.parquet", tmp_path / "cache")
         assert type(dataset) is RLHFDataset
-        rows = pq.read_table(directory / f"{split}.parquet").to_pylist()
+        rows = pq.read_table(directory / f"{name}.parquet").to_pylist()
         assert len(dataset) == len(rows) > 0
         for index, row in enumerate(rows):
             item = dataset[index]
             info = row["extra_info"]
-            assert item["raw_prompt"] == [
-                {"role": "system", "content": SYSTEM_PROMPT},
-                {"role": "user", "content": info["question"]},
-            ]
+            question = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": info["question"]}]
+            assert item["raw_prompt"] == (row["prompt"] if "session" in name else question)
             assert item["index"] == index and item["extra_info"] == info and item["agent_name"] == "memory_agent"
             assert item["tools_kwargs"] == {}
-        batch = DataProto.from_single_dict(next(iter(DataLoader(dataset, batch_size=5, collate_fn=collate_fn))))
-        assert len(batch) == 5
-        assert list(batch.non_tensor_batch["data_source"]) == ["locomo"] * 5
+        batch = DataProto.from_single_dict(next(iter(DataLoader(dataset, batch_size=4, collate_fn=collate_fn))))
+        assert len(batch) == 4
+        assert list(batch.non_tensor_batch["data_source"]) == ["locomo"] * 4
         assert [one["ground_truth"] for one in batch.non_tensor_batch["reward_model"]] == [
-            row["extra_info"]["answer"] for row in rows[:5]
+            row["extra_info"]["answer"] for row in rows[:4]
         ]
 
 

@@ -87,6 +87,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "split": "train",
         "index": 3,
         "sample_id": "conv-a",
+        "bank": "conv-a",
         "namespace": "conv-a-qa0-01234567",
         "tools_kwargs": {},
     }

@@ -8,14 +8,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from scripted_stage import ScriptedServer, Stage, row
+from transformers import PreTrainedTokenizerFast
 
 from memupdate.agents.loop import NamespaceInUseError
 from memupdate.broker import UnknownNamespaceError
+from memupdate.data.conversation import Turn
+from memupdate.data.episodes import SessionPart
+from memupdate.data.rows import build_session_row
 from memupdate.errors import FieldError
+from memupdate.memory import Memory, write_memories
 from memupdate.platform.seeds import request_seed
 from memupdate.tools import TOOLS, TrajectoryCounts
 
@@ -291,5 +297,34 @@ def test_only_memory_tools_are_served(stage: MakeStage) -> None:
         made.tools.append(Calculator())  # type: ignore[arg-type]
         with pytest.raises(FieldError, match="calculate"):
             made.loop(ScriptedServer(made.tokenizer, iter([])))
+
+    asyncio.run(scenario())
+
+
+def test_a_session_episode_edits_the_bank_of_what_came_before(
+    tmp_path: Path, stage: MakeStage, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """A row as the preprocessing makes it, through verl's real loop: the turns are shown, the early memories open."""
+    memories = [
+        Memory(id="m1", content="Ana is afraid of spiders", session=1, evidence=("D1:1",)),
+        Memory(id="m2", content="Ana sings", session=2, evidence=("D2:1",)),
+    ]
+    write_memories(tmp_path / "conv-s.jsonl", memories)
+    turns = (Turn("D2:1", 2, "Ana", "I sing now."), Turn("D2:2", 2, "Ben", "I have a cat.", "a cat"))
+    shown = SessionPart(2, "8 May, 2023", turns, 1, 1)
+    made = build_session_row("conv-s", shown, dataset="locomo", split="train", index=0, seed=42)
+
+    async def scenario() -> None:
+        kwargs = row(raw_prompt=made["prompt"], extra_info=made["extra_info"])
+        script = [call("search_memory", query="Ana", top_k=5), create("Ben has a cat"), "Done."]
+        played = await (staged := stage()).play(script, row=kwargs)
+        assert "afraid" in played.tool_texts[0] and "sings" not in played.tool_texts[0]
+        prompt = tokenizer.decode(played.output.prompt_ids)
+        assert "user\nSession 2, 8 May, 2023\nAna: I sing now.\nBen: I have a cat. [image: a cat]" in prompt
+        fields = played.output.extra_fields
+        assert (fields["memory_count_before"], fields["memory_count_after"]) == (1, 2)
+        assert fields["namespace"].startswith("conv-s-s2p1-")
+        listed = await staged.broker.list_memories(fields["namespace"])
+        assert [memory["content"] for memory in listed] == ["Ana is afraid of spiders", "Ben has a cat"]
 
     asyncio.run(scenario())

@@ -102,13 +102,14 @@ def test_u40_preprocessed_real_file(locomo_json: Path, tmp_path: Path) -> None:
     preprocess(locomo_json, tmp_path / "out")
     report = check_preprocessed(tmp_path / "out")
     assert report.rows == {"train": 1440, "test": 546} and report.schema_errors == []
+    assert report.session_rows == {"train": 203, "test": 68} and sum(report.questions.values()) == 1986
     assert sum(report.memories.values()) == 2541
 
 
-def edit_rows(directory: Path, edit: Callable[[list[dict[str, Any]]], None]) -> None:
-    rows = pq.read_table(directory / "train.parquet").to_pylist()
+def edit_rows(directory: Path, edit: Callable[[list[dict[str, Any]]], object], file: str = "train.parquet") -> None:
+    rows = pq.read_table(directory / file).to_pylist()
     edit(rows)
-    pq.write_table(pa.Table.from_pylist(rows, schema=ROW_SCHEMA), directory / "train.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=ROW_SCHEMA), directory / file)
 
 
 def swap_names(rows: list[dict[str, Any]]) -> None:
@@ -128,7 +129,7 @@ def swap_names(rows: list[dict[str, Any]]) -> None:
         (lambda rows: rows[1]["reward_model"].update(ground_truth="x"), "row 1.reward_model"),
         (lambda rows: rows[1].update(extra_info=None), "row 1.extra_info"),
         (lambda rows: rows[1]["extra_info"].update(sample_id=None), "row 1.extra_info.sample_id"),
-        (lambda rows: rows.append(rows[0]), "train.parquet: expected a trajectory id once"),
+        (lambda rows: rows.append(rows[0]), "train: expected a trajectory id once"),
         (lambda rows: rows.clear(), "train.parquet: expected at least one row"),
         (lambda rows: rows.pop(), "splits.train.rows: expected 4"),
         (swap_names, "in both"),
@@ -139,6 +140,80 @@ def test_u40_wrong_rows_are_found(directory: Path, edit: Callable[[list[dict[str
     errors = check_preprocessed(directory).schema_errors
     assert any(expected in error for error in errors), errors
     assert main(["--preprocessed", str(directory)]) == 1
+
+
+def info(**changes: Any) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda rows: rows[1]["extra_info"].update(changes)
+
+
+def says(text: str) -> Callable[[list[dict[str, Any]]], None]:
+    return lambda rows: rows[1]["prompt"][1].update(content=text)
+
+
+HEADING = "Session 2, 9:05 am on 1 June, 2023"
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (info(bank="conv-9@D2:1"), "row 1.extra_info.bank: expected the key of a bank before a turn of session 2"),
+        (info(bank="D2:1"), "row 1.extra_info.bank"),
+        (info(bank="@"), "row 1.extra_info.bank"),
+        (lambda rows: rows[1]["extra_info"].update(bank=rows[0]["extra_info"]["bank"]), "row 1.extra_info.bank"),
+        (info(last_turn="D3:1"), "row 1.extra_info.last_turn: expected a turn of session 2"),
+        (info(last_turn="end"), "row 1.extra_info.last_turn"),
+        (info(last_turn="D2:1"), "row 1.extra_info.last_turn: expected turns after which a question"),
+        (info(question="When did Ann move?"), "row 1.extra_info.question: expected ''"),
+        (info(answer="2022"), "row 1.extra_info.answer: expected ''"),
+        (info(evidence=["D2:2"]), "row 1.extra_info.evidence: expected []"),
+        (info(category=2), "row 1.extra_info.category: expected 0"),
+        (info(episode="question"), "row 1.extra_info.episode: expected 'session'"),
+        (info(part=2), "row 1.extra_info.part: expected 1 to 1"),
+        (info(namespace="a-s2p1-00000000"), "row 1.extra_info.namespace"),
+        (info(sample_id="c"), "row 1.extra_info.sample_id: expected a conversation of the train split"),
+        (lambda rows: rows[1]["reward_model"].update(ground_truth="2022"), "row 1.reward_model"),
+        (says(f"{HEADING}\nBo: Hi Ann.\nWhen did Ann move?"), "row 1.prompt, line 3: expected what somebody says"),
+        (says(f"{HEADING}, 2022\nBo: Hi Ann."), f"row 1.prompt, line 1: expected '{HEADING}'"),
+        (says(HEADING), "row 1.prompt: expected at least one turn"),
+        (lambda rows: rows[1]["prompt"][0].update(content="The answer is 2022."), "row 1.prompt"),
+        (lambda rows: rows.pop(), "splits.train.session_rows: expected 1"),
+    ],
+)
+def test_u40_wrong_session_rows_are_found(
+    directory: Path, edit: Callable[[list[dict[str, Any]]], object], expected: str
+) -> None:
+    edit_rows(directory, edit, "train-session.parquet")
+    errors = check_preprocessed(directory).schema_errors
+    assert any(expected in error for error in errors), errors
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"answer": "2022"', '"answer": "2023"', "row 0.extra_info.answer: expected '2023', as questions/"),
+        ('"evidence": []', '"evidence": ["D1:1"]', "row 2.extra_info.evidence: expected ['D1:1']"),
+        ('"index": 4', '"index": 7', "row 4.extra_info.qa_index: expected the index of a question"),
+        ('"index": 4', '"index": 3', "expected an index above 3, got 3"),
+        ('"category": 2', '"category": 6', "category: expected an integer from 1 to 5"),
+        ('"index": 0', '"index": -1', "index: expected a whole number from 0"),
+        ('"question": "When', '"asked": "When', "asked: expected no such field"),
+        ('"index": 0', '"index": 0, "index', "expected a question as one complete JSON object"),
+    ],
+)
+def test_u40_wrong_questions_are_found(directory: Path, old: str, new: str, expected: str) -> None:
+    for name in ("a", "b"):
+        path = directory / "questions" / f"{name}.jsonl"
+        path.write_text(path.read_text().replace(old, new))
+    errors = check_preprocessed(directory).schema_errors
+    assert any(expected in error for error in errors), errors
+
+
+def test_u40_a_question_that_no_row_asks_is_found(directory: Path) -> None:
+    edit_rows(directory, lambda rows: rows.pop())
+    errors = check_preprocessed(directory).schema_errors
+    assert any("expected a row of train.parquet that asks question 4" in error for error in errors), errors
+    next((directory / "questions").iterdir()).unlink()
+    assert any("expected a readable UTF-8 file" in error for error in check_preprocessed(directory).schema_errors)
 
 
 def test_u40_wrong_columns_memories_and_manifest_are_found(directory: Path) -> None:
@@ -163,10 +238,11 @@ def test_u40_wrong_columns_memories_and_manifest_are_found(directory: Path) -> N
     manifest = json.loads((directory / "manifest.json").read_text())
     write_json(directory / "manifest.json", {**manifest, "options": {}})
     assert "'seed'" in check_preprocessed(directory).schema_errors[0]
-    write_json(directory / "manifest.json", {**manifest, "format": 1})
+    write_json(directory / "manifest.json", {**manifest, "format": 2})
     assert check_preprocessed(directory).schema_errors == [
-        f"{directory / 'manifest.json'}: format: expected 2: another version wrote this directory, so preprocess its "
-        "input again, got 1"
+        f"{directory / 'manifest.json'}: format: expected 3: another version wrote this directory, so preprocess its "
+        "input again, got 2"
     ]
+    write_json(directory / "manifest.json", manifest)
     (directory / "test.parquet").write_bytes(b"PAR1")
     assert main(["--preprocessed", str(directory)]) == 2

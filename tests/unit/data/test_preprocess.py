@@ -82,7 +82,10 @@ def test_u1_command_line_is_quiet(corpus_json: Path, tmp_path: Path, capfd: pyte
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "manifest.json",
         "memories",
+        "questions",
+        "test-session.parquet",
         "test.parquet",
+        "train-session.parquet",
         "train.parquet",
     ]
 
@@ -104,9 +107,21 @@ def test_u1_row_schema(small_run: Path, corpus_json: Path) -> None:
             assert info["question"] == question.text and info["category"] == question.category
             assert info["evidence"] == list(question.evidence.ids)
             assert info["adversarial_answer"] == question.adversarial_answer
+            assert (info["episode"], info["bank"], info["last_turn"]) == ("question", info["sample_id"], "")
+            assert (info["session"], info["part"], info["parts"]) == (0, 0, 0)
             assert set(info) == {
                 *("split", "index", "sample_id", "qa_index", "namespace", "question", "answer"),
-                *("category", "evidence", "adversarial_answer"),
+                *(
+                    "category",
+                    "evidence",
+                    "adversarial_answer",
+                    "episode",
+                    "session",
+                    "part",
+                    "parts",
+                    "bank",
+                    "last_turn",
+                ),
             }
 
 
@@ -124,7 +139,7 @@ def test_the_answer_is_not_in_the_prompt(real: Path) -> None:
 def test_u2_two_runs_are_byte_identical(corpus_json: Path, small_run: Path, tmp_path: Path) -> None:
     preprocess(corpus_json, tmp_path / "again")
     first, second = tree(small_run), tree(tmp_path / "again")
-    assert first == second and len(first) == 13
+    assert first == second and len(first) == 25  # five files, and two for each conversation
     # Over an earlier run, too.
     preprocess(corpus_json, tmp_path / "again", seed=1)
     assert tree(tmp_path / "again") != first

@@ -142,3 +142,9 @@ def test_one_validation_is_not_a_comparison(tmp_path: Path) -> None:
     trace(tmp_path, 0, [("a", "c1", 1, 0.1)])
     with pytest.raises(DataError, match="1 validation traces"):
         report.compare(tmp_path)
+
+
+def test_session_episodes_are_a_category_of_their_own(tmp_path: Path) -> None:
+    for step, reward in ((0, 0.1), (4, 0.2)):
+        trace(tmp_path, step, [("a", "c1", 0, reward), ("b", "c2", 0, reward)])
+    assert "0 session (n=2)" in report.render(report.compare(tmp_path))

@@ -14,17 +14,45 @@ from memupdate.files import CONFIGS
 from memupdate.policy.settings import PolicySettings
 from memupdate.run.keys import source_digest
 from memupdate.run.preflight import check_data
+from memupdate.run.profiles import compose_profile
 from memupdate.run.warm_start import policy_key, warm_start
 
 
 def test_preprocessed_rows_with_schema_errors_stop_the_run(tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus.json", 2, 1, seed=1)
     preprocess(tmp_path / "corpus.json", tmp_path / "data")
-    config = OmegaConf.create({"memory": {"data_dir": str(tmp_path / "data")}})
+    config = OmegaConf.create({"memory": {"data_dir": str(tmp_path / "data"), "episode": "question"}})
     check_data(config)
     memories = next((tmp_path / "data" / "memories").glob("*.jsonl"))
     memories.write_text("".join(memories.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(DataError, match=memories.stem):
+        check_data(config)
+
+
+def test_session_episodes_need_rows_with_sessions(tmp_path: Path) -> None:
+    """Questions without evidence give question episodes and no session episodes; only a run on those is refused."""
+    corpus = synthetic_corpus(3, seed=1)
+    for conversation in corpus:
+        for question in conversation["qa"]:
+            question["evidence"] = []
+    (tmp_path / "corpus.json").write_text(json.dumps(corpus))
+    data = tmp_path / "data"
+    preprocess(tmp_path / "corpus.json", data, train_conversations=2)
+    overrides = ["memory.run_dir=r", f"memory.data_dir={data}", "actor_rollout_ref.model.path=m"]
+    check_data(compose_profile("local", overrides))
+    session = [*overrides, "memory.episode=session"]
+    with pytest.raises(
+        FieldError, match=r"^memory\.episode: got 'session'; allowed: question .*train-session\.parquet"
+    ):
+        check_data(compose_profile("local", session))
+    mine = ["data.train_files=mine.parquet", "data.val_files=mine.parquet"]
+    check_data(compose_profile("local", [*session, *mine]))
+
+
+def test_a_folder_of_the_last_format_is_to_be_preprocessed_again(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": 2, "options": {"seed": 42}}))
+    config = OmegaConf.create({"memory": {"data_dir": str(tmp_path), "episode": "question"}})
+    with pytest.raises(DataError, match=r"expected 3: another version wrote this directory, so preprocess its input"):
         check_data(config)
 
 

@@ -7,6 +7,7 @@ import pytest
 from memupdate.errors import FieldError
 from memupdate.platform.config import compose
 from memupdate.run import profiles
+from memupdate.run.preflight import validate
 from memupdate.run.profiles import compose_profile
 
 
@@ -28,3 +29,20 @@ def test_a_name_that_is_no_config_file_is_refused() -> None:
         compose_profile("galaxy", [])
     with pytest.raises(FieldError, match=r"config: got 'local'; allowed: one of agent_loops, .*local_memory_grpo"):
         compose("local", [])
+
+
+def test_the_kind_of_episode_chooses_the_rows_unless_a_file_is_named() -> None:
+    def files(*overrides: str) -> tuple[str, str]:
+        config = compose_profile("local", ["memory.data_dir=/d", *overrides])
+        return config.data.train_files, config.data.val_files
+
+    assert files() == files("memory.episode=question") == ("/d/train.parquet", "/d/test.parquet")
+    assert files("memory.episode=session") == ("/d/train-session.parquet", "/d/test-session.parquet")
+    mine = files("memory.episode=session", "data.train_files=/mine.parquet")
+    assert mine == ("/mine.parquet", "/d/test-session.parquet")
+
+
+@pytest.mark.parametrize("kind", ["sessions", "null", "3"])
+def test_another_kind_of_episode_is_refused(kind: str) -> None:
+    with pytest.raises(FieldError, match=r"^memory\.episode: got .*; allowed: one of question, session$"):
+        validate(compose_profile("local", [f"memory.episode={kind}"]))
