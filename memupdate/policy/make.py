@@ -10,8 +10,8 @@ from memupdate.data.episodes import SESSION
 from memupdate.memory import MEMORY_TYPES, MERGE_STRATEGIES, SAMPLE_STRATEGIES, SPLIT_CRITERIA
 from memupdate.policy.corpus import TrainingConversation, read_training_conversations
 from memupdate.policy.dates import MONTHS
+from memupdate.policy.disguise import invented_word
 from memupdate.policy.model import new_model
-from memupdate.policy.session_drills import invented_word
 from memupdate.policy.settings import PolicySettings
 from memupdate.policy.template import render
 from memupdate.policy.tokenizer import train_tokenizer
@@ -46,7 +46,8 @@ def make_policy(output: Path, corpus: Path, settings: PolicySettings | None = No
     texts = [text for conversation in conversations for text in _texts(conversation)]
     if settings.episode == SESSION:
         source = random.Random(settings.seed)
-        texts += [f" {invented_word(source)}" for _ in range(INVENTED)]
+        words = [invented_word(source) for _ in range(INVENTED)]
+        texts += [f" {word}\n{word.capitalize()}" for word in words]  # in a line, and as the name that begins one
     protocol = protocol_texts(conversations[0].starts[0].prompt[0]["content"])
     tokenizer = train_tokenizer(texts, protocol, settings.vocab_size)
     model = new_model(settings, tokenizer)
@@ -82,5 +83,9 @@ def protocol_texts(system_prompt: str) -> list[str]:
     ]
     answers = ["[m1] Created [m1].\nUpdated [m1].\nDeleted [m1].\nMerged into [m1].\nSplit into [m1] [m2].\nError:"]
     numbers = [str(number) for number in (*range(60), *range(2015, 2031))]
-    dates = [f"assistant Session on in the week weekend month year before am pm {' '.join(MONTHS)}", *numbers, " ".join(numbers)]
+    dates = [
+        f"assistant Session on in the week weekend month year before am pm {' '.join(MONTHS)}",
+        *numbers,
+        " ".join(numbers),
+    ]
     return [frame, *calls, *answers, *dates, LAST_REPLY, " ".join([*MEMORY_TYPES, *SAMPLE_STRATEGIES])]

@@ -10,8 +10,9 @@ import random
 from collections.abc import Sequence
 
 from memupdate.memory import MemoryBank
+from memupdate.policy.disguise import disguised
 from memupdate.policy.notes import NoteWriter
-from memupdate.policy.sessions import ShownSession, ShownTurn, read_session
+from memupdate.policy.sessions import ShownSession, read_session
 from memupdate.policy.trajectories import ID, LAST_REPLY, Call, Message, answer, tool_call
 from memupdate.tools import CallContext
 
@@ -41,7 +42,8 @@ class ScriptedReader:
 
         Args:
             bank: the bank before the session, which is edited.
-            prompt: the chat messages that the trajectory starts with. The last one shows the session.
+            prompt: the chat messages that the trajectory starts with. The last one shows the session, which the
+                trajectory shows in disguise.
 
         Returns:
             All messages of the trajectory. The last one is the policy's reply without a call.
@@ -50,37 +52,37 @@ class ScriptedReader:
             DataError: the prompt shows no session.
         """
         messages = [dict(message) for message in prompt]
+        messages[-1]["content"] = disguised(messages[-1]["content"], self._random)
         session = read_session(messages[-1]["content"])
         if self._random.random() >= IDLE_SHARE:
             looks = min(self._random.choice(LOOK_UPS), len(session.turns))
             noting_first = self._random.random() < 0.5
             if noting_first:
                 self._note(messages, bank, session)
-            for turn in self._in_order(session, looks):
-                self._look_up(messages, bank, session, turn)
+            for place in self._in_order(session, looks):
+                self._look_up(messages, bank, session, place)
             if not noting_first:
                 self._note(messages, bank, session)
         messages.append({"role": "assistant", "content": LAST_REPLY})
         return messages
 
-    def _in_order(self, session: ShownSession, count: int) -> list[ShownTurn]:
-        """Returns random turns in the session's order, which keeps apart what was noted from what comes next."""
-        chosen = sorted(self._random.sample(range(len(session.turns)), count))
-        return [session.turns[place] for place in chosen]
+    def _in_order(self, session: ShownSession, count: int) -> list[int]:
+        """Returns the places of random turns, ascending: what is noted next stands below what was noted last."""
+        return sorted(self._random.sample(range(len(session.turns)), count))
 
     def _note(self, messages: list[Message], bank: MemoryBank, session: ShownSession) -> None:
         count = min(self._random.choice(NOTES), len(session.turns))
         if count:
-            self._call(messages, bank, [self._new(session, turn) for turn in self._in_order(session, count)])
+            self._call(messages, bank, [self._new(session, place) for place in self._in_order(session, count)])
 
-    def _look_up(self, messages: list[Message], bank: MemoryBank, session: ShownSession, turn: ShownTurn) -> None:
-        found = self._call(messages, bank, [("search_memory", {"query": self._writer.write(session, turn)})])
+    def _look_up(self, messages: list[Message], bank: MemoryBank, session: ShownSession, place: int) -> None:
+        found = self._call(messages, bank, [("search_memory", {"query": self._writer.write(session, place)})])
         seen = ID.findall(found)
         kind = self._random.choices(list(AFTER_SHARES), list(AFTER_SHARES.values()))[0]
         if kind == "note" or (kind != "nothing" and not seen):
-            self._call(messages, bank, [self._new(session, turn)])
+            self._call(messages, bank, [self._new(session, place)])
         elif kind == "update":
-            note = self._writer.write(session, turn)
+            note = self._writer.write(session, place)
             edit = {"operation": "update", "memory_id": seen[0], "content": note}
             self._call(messages, bank, [("manage_memory", edit)])
         elif kind == "delete":
@@ -88,8 +90,8 @@ class ScriptedReader:
         elif kind == "merge" and len(seen) >= 2:
             self._call(messages, bank, [("merge_memory", {"memory_ids": seen[:2], "strategy": "concatenate"})])
 
-    def _new(self, session: ShownSession, turn: ShownTurn) -> Call:
-        return "manage_memory", {"operation": "create", "content": self._writer.write(session, turn)}
+    def _new(self, session: ShownSession, place: int) -> Call:
+        return "manage_memory", {"operation": "create", "content": self._writer.write(session, place)}
 
     def _call(self, messages: list[Message], bank: MemoryBank, calls: Sequence[Call]) -> str:
         """Makes the calls of one assistant message, and returns the tools' replies."""

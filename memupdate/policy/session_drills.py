@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from memupdate.policy.dates import MONTHS
+from memupdate.policy.dates import MONTHS, NUMBERS
+from memupdate.policy.disguise import invented_word
 from memupdate.policy.notes import NoteWriter
 from memupdate.policy.sessions import read_session
 from memupdate.policy.trajectories import Message, tool_call
@@ -18,20 +19,22 @@ TURNS = (3, 8)
 WORDS = (3, 10)
 INVENTED_SHARE = 0.4
 RELATIVE_SHARE = 0.3
-RELATIVE = ("yesterday", "today", "tomorrow", "two days ago", "three days ago", "last week", "last month", "last Friday")
+RELATIVE = (
+    *(
+        "yesterday",
+        "yesterday",
+        "yesterday",
+        "today",
+        "tomorrow",
+        "last week",
+        "last week",
+        "last month",
+        "last Friday",
+    ),
+    *(f"{number} days ago" for number in NUMBERS),
+)
 HITS = 3
 EDIT_SHARE = 0.3
-
-_ONSETS = ("", *"bcdfghjklmnprstvwyz", "br", "ch", "cl", "cr", "dr", "fl", "gr", "pl", "pr", "sh", "st", "th", "tr")
-_VOWELS = (*"aeiou", *"aeio", "ai", "ea", "ee", "ou")
-_CODAS = ("", "", "", "", *"dklmnnrrsst", "ck", "ll", "nd", "ng", "nt", "rd", "sh", "ss", "st")
-
-
-def invented_word(source: random.Random) -> str:
-    """Returns a word of one to three random syllables, sometimes with a capital."""
-    syllables = source.choice((1, 2, 2, 3))
-    word = "".join(source.choice(_ONSETS) + source.choice(_VOWELS) + source.choice(_CODAS) for _ in range(syllables))
-    return word.capitalize() if source.random() < 0.25 else word
 
 
 class SessionDrills:
@@ -59,10 +62,10 @@ class SessionDrills:
         session = read_session("\n".join([first, *lines]))
         messages = [{"role": "user", "content": "\n".join([first, *lines])}]
         if self._random.random() < EDIT_SHARE:
-            messages += self._edit(self._writer.write(session, self._random.choice(session.turns)))
+            messages += self._edit(self._writer.write(session, self._random.randrange(len(session.turns))))
         count = self._random.randint(2, len(session.turns))
         chosen = sorted(self._random.sample(range(len(session.turns)), count))
-        notes = [self._writer.write(session, session.turns[place]) for place in chosen]
+        notes = [self._writer.write(session, place) for place in chosen]
         calls = [tool_call("manage_memory", {"operation": "create", "content": note}) for note in notes]
         return [*messages, {"role": "assistant", "content": "\n".join(calls)}]
 

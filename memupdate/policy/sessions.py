@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from memupdate.errors import DataError
 
-_FIRST_LINE = re.compile(r"Session (\d+), (.+)")
+_FIRST_LINE = re.compile(r"Session (\d+)(?:, (.+))?")
 _TURN = re.compile(r"([^:\n]+): (.+)")
 
 
@@ -30,7 +30,7 @@ class ShownSession:
 
     Attributes:
         number: the session's number in its conversation.
-        date: when it took place, as the data says it (``"1:56 pm on 8 May, 2023"``).
+        date: when it took place, as the data says it (``"1:56 pm on 8 May, 2023"``); "" if it does not.
         turns: the turns shown, in order.
     """
 
@@ -42,9 +42,6 @@ class ShownSession:
 def read_session(message: str) -> ShownSession:
     """Reads the user message of a session episode.
 
-    A line that does not begin with a speaker belongs to the turn before it, and is left out: what is copied from a turn
-    stands on one line.
-
     Raises:
         DataError: the first line does not name a session, or no line is a turn.
     """
@@ -53,4 +50,4 @@ def read_session(message: str) -> ShownSession:
     turns = tuple(ShownTurn(found[1], found[2]) for line in lines if (found := _TURN.fullmatch(line)))
     if head is None or not turns:
         raise DataError(f"{message[:80]!r}: expected 'Session 5, 1:56 pm on 8 May, 2023' and lines 'speaker: text'")
-    return ShownSession(int(head[1]), head[2], turns)
+    return ShownSession(int(head[1]), head[2] or "", turns)

@@ -1,9 +1,9 @@
 """The tokenizer of the tiny policy: byte-level BPE whose pre-tokens are the units that the policy copies.
 
 Copying is hardest for a very small model, so everything that it copies is one token: a memory id (``m12``), a search
-score (`` 0.83``), the name of a tool or of a parameter (``merge_memory``), a run of JSON punctuation (``": ["``). So is the beginning
-of each call up to the first text that the policy chooses (``{"name": "search_memory", "arguments": {"query": "``): one
-token less to get wrong for each token saved, and a turn of five calls is a third shorter. The rest is ordinary
+score (`` 0.83``), the name of a tool or of a parameter (``merge_memory``), a run of JSON punctuation (``": ["``). So is
+the beginning of each call up to the first text that the policy chooses (``{"name": "search_memory", "arguments":
+{"query": "``): this leaves less to get wrong, and a turn of five notes is a third shorter. The rest is ordinary
 byte-level BPE: any text can be encoded, and decoding gives the same text.
 """
 
@@ -41,12 +41,14 @@ CALL_FRAMES = (
     '", "split_criteria": "',
     '"}}\n',
 )
+# The line break inside of a JSON string.
+LINE_BREAK = "\\n"
 
-# In order: the frames of calls; JSON punctuation with the quotes that follow it; an id; a score; a word or a name with the blank before
-# it; the end of a contraction; a number; a sign; white space. A sign of prose ("?") never sticks to the JSON after
-# it, so a question has the same tokens in the prompt and inside a query.
+# In order: the frames of calls; JSON punctuation with the quotes that follow it; an id; a score; a word or a name with
+# the blank before it; the end of a contraction; a number; a sign; white space. A sign of prose ("?") never sticks to
+# the JSON after it, so a question has the same tokens in the prompt and inside a query.
 PRE_TOKENS = (
-    "|".join(map(re.escape, CALL_FRAMES)) + "|"
+    "|".join(map(re.escape, (*CALL_FRAMES, LINE_BREAK))) + "|"
     r'["{}]["{}\[\],:]*(?: ["{\[]+)*'
     r"|m\d+(?![\p{L}_\d])"
     r"| [01]\.\d\d(?!\d)"
@@ -76,7 +78,7 @@ def train_tokenizer(texts: Iterable[str], protocol: Iterable[str], vocab_size: i
     splitter = Tokenizer(models.BPE())
     splitter.pre_tokenizer = _pre_tokenizer()
     pieces = [piece for text in protocol for piece, _ in splitter.pre_tokenizer.pre_tokenize_str(text)]
-    whole = dict.fromkeys([*_as_bytes([*MEMORY_IDS, *SCORES, *CALL_FRAMES]), *pieces])
+    whole = dict.fromkeys([*map(as_bytes, (*MEMORY_IDS, *SCORES, *CALL_FRAMES, LINE_BREAK)), *pieces])
     frame = len(SPECIAL_TOKENS) + len(MARKUP_TOKENS)
     merged_size = vocab_size - frame - len(whole)
     if merged_size < 256:
@@ -120,7 +122,6 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
     )
 
 
-def _as_bytes(texts: Iterable[str]) -> list[str]:
-    """Returns each text in the printable alphabet of byte-level BPE, in one piece."""
-    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    return [level.pre_tokenize_str(text)[0][0] for text in texts]
+def as_bytes(text: str) -> str:
+    """Returns a text in the printable alphabet of byte-level BPE, in one piece."""
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text)[0][0]

@@ -132,13 +132,29 @@ def test_the_same_settings_write_the_same_bytes(corpus: Path, model_dir: Path, t
     assert (tmp_path / "other" / "model.safetensors").read_bytes() != (model_dir / "model.safetensors").read_bytes()
 
 
-def test_heads_start_by_passing_on_what_they_attend_to(model_dir: Path) -> None:
+def test_heads_outside_of_the_circuit_start_by_passing_on_what_they_attend_to(model_dir: Path) -> None:
     """W_O W_V is copy_gain times a projection: applied twice it is copy_gain times itself."""
     model = AutoModelForCausalLM.from_pretrained(model_dir)
-    attention = model.model.layers[0].self_attn
-    rows = slice(0, SMALL.head_dim)
-    passed = attention.o_proj.weight[:, rows] @ attention.v_proj.weight[rows]
-    torch.testing.assert_close(passed @ passed, SMALL.copy_gain * passed, atol=1e-4, rtol=0)
+    for layer in model.model.layers:
+        rows = slice(2 * SMALL.head_dim, 3 * SMALL.head_dim)
+        passed = layer.self_attn.o_proj.weight[:, rows] @ layer.self_attn.v_proj.weight[rows]
+        torch.testing.assert_close(passed @ passed, SMALL.copy_gain * passed, atol=1e-4, rtol=0)
+
+
+def test_the_untrained_model_copies(model_dir: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Of random tokens whose first part comes again, it ranks the token that followed before among the first few."""
+    model = AutoModelForCausalLM.from_pretrained(model_dir)
+    source = torch.Generator().manual_seed(0)
+    ids = set(tokenizer.convert_tokens_to_ids(list(MEMORY_IDS)))  # they look alike to the untrained model
+    others = torch.tensor([number for number in range(len(tokenizer)) if number not in ids])
+    first_BN = others[torch.randint(len(others), (4, 150), generator=source)]
+    tokens_BN = torch.cat([first_BN, first_BN[:, 20:70]], dim=1)
+    with torch.no_grad():
+        scores_BNV = model(input_ids=tokens_BN).logits[:, 153:199]
+    wanted_BN = tokens_BN[:, 154:200]
+    ranks = (scores_BNV > scores_BNV.gather(-1, wanted_BN[..., None])).sum(-1)
+    assert ranks.float().median() <= 10  # of more than two thousand
+    assert (ranks > 200).float().mean() < 0.2
 
 
 def test_settings_are_parsed_and_checked() -> None:
@@ -147,3 +163,7 @@ def test_settings_are_parsed_and_checked() -> None:
         PolicySettings.parse(["hidden=3"])
     with pytest.raises(FieldError, match=r"policy.layers: got 'two'; allowed: a value of type int"):
         PolicySettings.parse(["layers=two"])
+    with pytest.raises(FieldError, match=r"policy.layers: got 1; allowed: "):
+        PolicySettings.parse(["layers=1"])
+    with pytest.raises(FieldError, match=r"policy.episode: got 'chapter'; allowed: "):
+        PolicySettings.parse(["episode=chapter"])
