@@ -17,6 +17,7 @@ from memupdate.errors import DataError
 from memupdate.policy import PolicySettings, make_policy, write_demonstrations
 from memupdate.policy.demonstrations import validation_path
 from memupdate.policy.sessions import ShownTurn, read_session
+from memupdate.tools.schemas import tool_schemas
 
 SMALL = PolicySettings(episode="session", trajectories=120, drills=20, validation_rows=8)
 Messages = list[dict[str, str]]
@@ -58,6 +59,17 @@ def tokenizer(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> PreTrai
 def calls_of(content: str) -> list[dict[str, dict[str, str]]]:
     """A naive reading of hermes tool calls."""
     return [json.loads(call) for call in re.findall(r"<tool_call>\n(.*?)\n</tool_call>", content)]
+
+
+def first_line(message: str) -> str:
+    return message.split("\n")[0]
+
+
+def same_but_for_words(shown: str, original: str) -> bool:
+    """Whether a text is another one with words replaced, the same word by the same word."""
+    parts, originals = re.split(r"(\w+)", shown), re.split(r"(\w+)", original)
+    pairs = set(zip(originals, parts, strict=True)) if len(parts) == len(originals) else {("", ""), ("", "x")}
+    return len({before for before, _ in pairs}) == len(pairs)
 
 
 def shown_rows(corpus: Path, split: str) -> list[str]:
@@ -105,7 +117,10 @@ def test_edits_name_memories_that_the_search_before_them_showed(trajectories: li
 def test_only_sessions_that_train_are_shown(
     corpus: Path, trajectories: list[Messages], rows: list[dict[str, object]]
 ) -> None:
-    assert {messages[1]["content"] for messages in trajectories} <= set(shown_rows(corpus, "train"))
+    trained = {first_line(message): message for message in shown_rows(corpus, "train")}
+    for messages in trajectories:
+        shown = messages[1]["content"]
+        assert same_but_for_words(shown, trained[first_line(shown)]), shown
     everything = json.dumps(rows)
     for path in (corpus / "memories").glob("syn-test-*.jsonl"):
         for line in path.read_text().splitlines():
@@ -205,6 +220,17 @@ def test_drills_copy_words_that_occur_nowhere(drills: list[Messages], trajectori
     assert copied > 100
 
 
+def test_three_in_four_sessions_are_in_disguise_and_keep_their_dates(
+    corpus: Path, trajectories: list[Messages]
+) -> None:
+    trained = {first_line(message): message for message in shown_rows(corpus, "train")}
+    changed = [messages[1]["content"] for messages in trajectories if messages[1]["content"] not in trained.values()]
+    assert 0.6 < len(changed) / len(trajectories) < 0.85
+    when = r"yesterday|\w+ days ago|last week|today"
+    for message in changed:
+        assert re.findall(when, message) == re.findall(when, trained[first_line(message)])
+
+
 def test_the_same_settings_write_the_same_rows(corpus: Path, rows: list[dict[str, object]], tmp_path: Path) -> None:
     write_demonstrations(tmp_path / "one.parquet", corpus, SMALL)
     write_demonstrations(tmp_path / "two.parquet", corpus, SMALL)
@@ -245,3 +271,34 @@ def test_a_session_is_read_from_its_prompt() -> None:
 def test_a_prompt_without_a_session_is_an_error(message: str) -> None:
     with pytest.raises(DataError, match="expected 'Session 5"):
         read_session(message)
+
+
+def test_turns_put_together_by_verl_are_the_whole_conversations_tokens(
+    tokenizer: PreTrainedTokenizerFast, trajectories: list[Messages]
+) -> None:
+    """No token drift with several calls in a turn: neither in a rollout nor in verl's supervised rows."""
+    from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
+
+    builder = create_continuous_token_builder(tokenizer, hf_model_type="qwen3", chat_template_kwargs={})
+    tools = tool_schemas()
+    several = [m for m in trajectories if any(a["role"] == b["role"] == "tool" for a, b in pairwise(m))]
+    for messages in several[:12]:
+        whole = tokenizer.apply_chat_template(messages, tools=tools, tokenize=True, return_dict=True)["input_ids"]
+        runtime = builder.build_initial_tokens(messages[:2], tools=tools)
+        place = 2
+        while place < len(messages):
+            if messages[place]["role"] == "assistant":
+                generated = tokenizer(messages[place]["content"] + "<|im_end|>", add_special_tokens=False)["input_ids"]
+                runtime = builder.merge_assistant_tokens(runtime, generated).token_ids
+                place += 1
+                continue
+            end = place
+            while messages[end]["role"] == "tool":
+                end += 1
+            runtime = builder.merge_context_tokens(messages[:place], messages[:end], runtime, tools=tools).token_ids
+            place = end
+        assert runtime == whole[: len(runtime)]
+        assert tokenizer.decode(whole[len(runtime) :]).strip() == ""
+        alone = [tokenizer.apply_chat_template([one], tokenize=False) for one in messages[2:]]
+        head = tokenizer.apply_chat_template(messages[:2], tools=tools, tokenize=False)
+        assert head + "".join(alone) == tokenizer.apply_chat_template(messages, tools=tools, tokenize=False)
