@@ -26,7 +26,7 @@ def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("corpus")
     write_corpus(folder / "corpus.json", 7, 2, seed=3)
-    preprocess(folder / "corpus.json", folder / "data", dataset="synthetic", adversarial="drop", limit_questions=4)
+    preprocess(folder / "corpus.json", folder / "data", dataset="synthetic", adversarial="drop", limit_questions=6)
     return folder / "data"
 
 

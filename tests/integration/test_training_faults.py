@@ -281,7 +281,8 @@ def test_a_run_whose_worker_is_killed_ends_says_who_and_resumes(
     In every step, one question in four cannot be scored. The run is allowed to go on without its rollouts.
     """
     data = Path(shutil.copytree(synthetic_data, tmp_path / "data"))
-    command = compose(tmp_path, data, tiny_model, "memory.max_failed_rollouts=0.25")
+    old = ("memory.episode=question", "memory.reward.formula=monotone")  # whose rewards stay above the placeholder
+    command = compose(tmp_path, data, tiny_model, "memory.max_failed_rollouts=0.25", *old)
     with_an_unscorable_question(data)
     agent = Killer(tmp_path, "ray::PlatformAgentLoopWorker", after_step=1)
     line = ended(command, tmp_path, agent)
