@@ -116,6 +116,7 @@ def checkpoint_digest(options: argparse.Namespace) -> int:
 MODULES = {
     "preprocess": ("memupdate.data.preprocess", "convert a dataset to verl's parquet files"),
     "check-data": ("memupdate.data.check", "report counts and schema errors of a LoCoMo file or a preprocessed folder"),
+    "chain": ("memupdate.chain.command", "let a policy read whole conversations on a bank of its own, then ask it"),
     "reward-audit": ("memupdate.baselines.audit", "print what a reward pays for edits that nobody learnt"),
     "mcp": ("memupdate.integrations.mcp_command", "serve a durable bank to clients of the Model Context Protocol"),
     "synthetic": ("memupdate.data.synthetic", "write a generated corpus in LoCoMo's format"),

@@ -12,12 +12,13 @@ from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState, 
 from verl.experimental.agent_loop.tool_parser import FunctionCall
 from verl.tools.schemas import ToolResponse
 
-from memupdate.agents.parser import EXAMPLE, MALFORMED_CALL
+import memupdate.agents.parser  # noqa: F401  # registers the parser with verl
 from memupdate.agents.token_limit import TokenLimit, defuse_special_tokens
+from memupdate.agents.tool_calls import MALFORMED_CALL, ParsedCall, ignored_reply, malformed_reply, unknown_reply
 from memupdate.broker import MemoryStoreManager
 from memupdate.errors import FieldError, MemupdateError
 from memupdate.platform.seeds import request_seed
-from memupdate.tools import TOOLS, MemoryTool, TrajectoryCounts, error_text
+from memupdate.tools import TOOLS, MemoryTool, TrajectoryCounts
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,13 @@ class MemoryAgentLoop(ToolAgentLoop):
         state: AgentState = await super()._handle_pending_state(agent_data, sampling_params)
         return state
 
+    def _cap_text_prompt_length(self, prompt_ids: list[int]) -> list[int]:
+        """Refuses a prompt that is too long. verl would cut off its beginning: the system prompt and the tools."""
+        longest = self.rollout_config.prompt_length
+        if len(prompt_ids) > longest:
+            raise FieldError("data.max_prompt_length", longest, f"{len(prompt_ids)} or more, the tokens of this prompt")
+        return prompt_ids
+
     async def _handle_generating_state(
         self, agent_data: AgentData, sampling_params: dict[str, Any], ignore_termination: bool = False
     ) -> AgentState:
@@ -153,21 +161,18 @@ class MemoryAgentLoop(ToolAgentLoop):
         text = self._token_limit.cut(defuse_special_tokens(text, self.tokenizer))
         ignored = self._ignored(agent_data)
         if ignored and tool_call is agent_data.tool_calls[self.max_parallel_calls - 1]:
-            text += "\n" + error_text(
-                f"{ignored} more tool call{'s' if ignored > 1 else ''} of this turn ignored; allowed: at most "
-                f"{self.max_parallel_calls} in one turn"
-            )
+            text += "\n" + ignored_reply(ignored, self.max_parallel_calls)
         return ToolResponse(text=text), 0.0, {}
 
     async def _answer(self, tool_call: FunctionCall, agent_data: AgentData) -> str:
         arguments = json.loads(tool_call.arguments)  # the parser wrote valid JSON
         if tool_call.name == MALFORMED_CALL:
             self.counts.malformed_calls += 1
-            return error_text(f"tool call: {arguments['problem']}; allowed: {EXAMPLE}")
+            return malformed_reply(ParsedCall(tool_call.name, arguments))
         tool = self.tools.get(tool_call.name)
         if tool is None:
             self.counts.unknown_calls += 1
-            return error_text(FieldError("tool", tool_call.name, ", ".join(self.tools)))
+            return unknown_reply(tool_call.name, self.tools)
         number, self._call_number = self._call_number, self._call_number + 1
         create_kwargs = {
             "namespace": self._namespace,

@@ -35,7 +35,6 @@ from memupdate.broker.results import (
 )
 from memupdate.broker.routing import checked_namespace, checked_new_namespace
 from memupdate.broker.turns import Turn, Turns
-from memupdate.data.bank_keys import split_bank_key
 from memupdate.errors import MemupdateError, UnknownMemoryError
 from memupdate.memory import BankView, Embedder, MemoryBank, Operation, ReadBudget, make_embedder, read_within
 from memupdate.memory.operation import without_keys
@@ -396,12 +395,12 @@ class MemoryBroker(BankService):
         return opened
 
     async def _load(self, key: str) -> None:
-        """Loads the memories of a bank's conversation, which all banks of the conversation share."""
+        """Loads the file that holds a bank. The banks before the turns of a conversation share one file."""
         if key in self._conversations:
             return
         # An unknown key that is not text is refused by read().
-        conversation = split_bank_key(key)[0] if isinstance(key, str) else key
-        async with self._loading.of(conversation):
+        file = self._conversations.loaded_as(key) if isinstance(key, str) else key
+        async with self._loading.of(file):
             if key not in self._conversations:
                 memories = await asyncio.to_thread(self._conversations.read, key)
                 rows_ND = await self._embeddings.of([memory.text for memory in memories])

@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from memupdate.data.bank_keys import bank_key
+from memupdate.data.banks import check_banks
 from memupdate.data.check_episodes import SessionFacts, check_questions, check_session_rows
 from memupdate.data.conversation import ADVERSARIAL, CATEGORIES
 from memupdate.data.episodes import QUESTION
@@ -19,6 +21,7 @@ from memupdate.data.layout import FORMAT, MANIFEST, SPLITS, rows_path, session_r
 from memupdate.data.prompts import build_prompt
 from memupdate.data.questions import StoredQuestion, read_questions
 from memupdate.data.rows import ABSTENTION, ROW_SCHEMA, trajectory_id
+from memupdate.data.sessions import ShownPart, read_sessions
 from memupdate.data.shape import Node, collecting, read_json
 from memupdate.errors import DataError
 from memupdate.memory import Memory
@@ -35,6 +38,7 @@ class PreprocessedReport:
         conversations: sample ids per split, in the order of their rows.
         memories: number of initial memories per conversation.
         questions: number of questions per conversation.
+        banks: number of memories of each bank of a chained run.
         schema_errors: one message per error: the file, the place, what is expected and what was found.
     """
 
@@ -44,6 +48,7 @@ class PreprocessedReport:
     conversations: dict[str, list[str]]
     memories: dict[str, int]
     questions: dict[str, int]
+    banks: dict[str, int]
     schema_errors: list[str]
 
 
@@ -64,7 +69,7 @@ def check_preprocessed(directory: Path | str) -> PreprocessedReport:
         if written.integer() != FORMAT:
             raise written.fail(f"{FORMAT}: another version wrote this directory, so preprocess its input again")
     if problems:  # other files than those of this version
-        return PreprocessedReport({}, {}, {}, {}, {}, {}, problems)
+        return PreprocessedReport({}, {}, {}, {}, {}, {}, {}, problems)
     rows = {split: _read_rows(rows_path(directory, split), problems) for split in SPLITS}
     session_rows = {split: _read_rows(session_rows_path(directory, split), problems, empty=True) for split in SPLITS}
     seed: int | None = None
@@ -81,6 +86,7 @@ def check_preprocessed(directory: Path | str) -> PreprocessedReport:
         problems.append(f"{directory}: expected a conversation in one split, got {sample_id!r} in both")
     memories: dict[str, list[Memory]] = {}
     questions: dict[str, list[StoredQuestion]] = {}
+    parts: dict[str, list[ShownPart]] = {}
     for sample_id in dict.fromkeys(sample_id for split in SPLITS for sample_id in conversations[split]):
         with collecting(problems):
             initial = memories[sample_id] = read_initial_memories(directory, sample_id)
@@ -89,6 +95,13 @@ def check_preprocessed(directory: Path | str) -> PreprocessedReport:
                 raise DataError(f"{directory}: memories of {sample_id}: expected a session_date on {undated[0]!r}")
         with collecting(problems):
             questions[sample_id] = read_questions(directory, sample_id)
+        with collecting(problems):
+            parts[sample_id] = read_sessions(directory, sample_id)
+    for split in SPLITS:
+        _check_shown(session_rows[split], parts, session_rows_path(directory, split).name, problems)
+    banks: dict[str, int] = {}
+    with collecting(problems):
+        banks = check_banks(directory, _stated_banks(manifest), parts)
     speakers = _speakers(manifest, list(memories), problems)
     for split in SPLITS:
         check_questions(infos[split], questions, rows_path(directory, split).name, problems)
@@ -110,12 +123,38 @@ def check_preprocessed(directory: Path | str) -> PreprocessedReport:
         conversations=conversations,
         memories=lines["memories"],
         questions=lines["questions"],
+        banks=banks,
         schema_errors=problems,
     )
 
 
 def _lengths(files: Mapping[str, Sequence[object]]) -> dict[str, int]:
     return {name: len(lines) for name, lines in files.items()}
+
+
+def _check_shown(
+    rows: Sequence[Mapping[str, Any]], parts: Mapping[str, Sequence[ShownPart]], file: str, problems: list[str]
+) -> None:
+    """Checks that each session episode shows what the file of sessions has."""
+    known = {
+        sample_id: {(bank_key(sample_id, one.first_turn), one.last_turn, one.text) for one in of_conversation}
+        for sample_id, of_conversation in parts.items()
+    }
+    for position, row in enumerate(rows):
+        info, prompt = row["extra_info"] or {}, row["prompt"] or [{}]
+        sample_id = info.get("sample_id")
+        shown = (info.get("bank"), info.get("last_turn"), prompt[-1].get("content"))
+        if sample_id in known and shown not in known[sample_id]:
+            problems.append(f"{file}: row {position}: expected a part of a session as in sessions/{sample_id}.jsonl")
+
+
+def _stated_banks(manifest: Node) -> dict[str, int]:
+    """Returns the number of banks of each conversation, as the manifest says it."""
+    stated = manifest.field("banks", "null, or what is known of a chained run")
+    if stated.value is None:
+        return {}
+    counts = stated.field("banks", "an object: conversation to number of banks").mapping()
+    return {sample_id: count.integer() for sample_id, count in counts.items()}
 
 
 def _speakers(manifest: Node, sample_ids: Sequence[str], problems: list[str]) -> dict[str, list[str]]:

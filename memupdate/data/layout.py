@@ -11,12 +11,17 @@ MANIFEST = "manifest.json"
 FORMAT = 3
 MEMORIES = "memories"
 QUESTIONS = "questions"
+SESSIONS = "sessions"
+# Banks of a chained run, where the directory was written with --banks.
+BANKS = "banks"
 # Everything the preprocessing writes; a directory that holds anything else is not its own.
 OUTPUTS = (
     *(f"{split}.parquet" for split in SPLITS),
     *(f"{split}-session.parquet" for split in SPLITS),
     MEMORIES,
     QUESTIONS,
+    SESSIONS,
+    BANKS,
     MANIFEST,
 )
 
@@ -39,3 +44,8 @@ def memories_path(directory: Path | str, sample_id: str) -> Path:
 def questions_path(directory: Path | str, sample_id: str) -> Path:
     """Returns the path of the questions of a conversation."""
     return Path(directory) / QUESTIONS / f"{sample_id}.jsonl"
+
+
+def sessions_path(directory: Path | str, sample_id: str) -> Path:
+    """Returns the path of the sessions of a conversation, as an agent is shown them."""
+    return Path(directory) / SESSIONS / f"{sample_id}.jsonl"

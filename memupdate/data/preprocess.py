@@ -2,8 +2,8 @@
 
 It writes the question episodes ``DIR/train.parquet`` and ``DIR/test.parquet``, the session episodes
 ``DIR/train-session.parquet`` and ``DIR/test-session.parquet``, ``DIR/memories/{sample_id}.jsonl``,
-``DIR/questions/{sample_id}.jsonl`` and ``DIR/manifest.json``. Two runs with the same input and options write the same
-bytes.
+``DIR/questions/{sample_id}.jsonl``, ``DIR/sessions/{sample_id}.jsonl`` and ``DIR/manifest.json``. With ``--banks``, it
+also copies the banks of a chained run to ``DIR/banks/``. Two runs with the same input and options write the same bytes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from memupdate.data.banks import ChainedBanks
 from memupdate.data.conversation import Conversation, Question
 from memupdate.data.datasets import DATASETS, load_dataset
 from memupdate.data.episodes import DEFAULT_SESSION_CHARACTERS, session_parts
@@ -33,14 +34,17 @@ from memupdate.data.layout import (
     MEMORIES,
     OUTPUTS,
     QUESTIONS,
+    SESSIONS,
     SPLITS,
     memories_path,
     questions_path,
     rows_path,
     session_rows_path,
+    sessions_path,
 )
 from memupdate.data.questions import StoredQuestion, write_questions
 from memupdate.data.rows import ROW_SCHEMA, build_row, build_session_row, stored_question
+from memupdate.data.sessions import ShownPart, shown_parts, write_sessions
 from memupdate.data.splits import (
     ADVERSARIAL_MODES,
     DEFAULT_TRAIN_CONVERSATIONS,
@@ -68,6 +72,7 @@ def preprocess(
     adversarial: str = "abstain",
     limit_questions: int | None = None,
     session_characters: int = DEFAULT_SESSION_CHARACTERS,
+    banks: Path | None = None,
 ) -> dict[str, Any]:
     """Writes the directory that verl and the broker read. It appears whole or not at all.
 
@@ -83,14 +88,16 @@ def preprocess(
         adversarial: "abstain" scores category 5 as abstention, "drop" leaves it out.
         limit_questions: how many questions to keep per conversation at most; None for all.
         session_characters: the largest length of what a session episode shows. A longer session comes in parts.
+        banks: the folder of a finished chained run, whose banks the session episodes start from; None for the
+            conversation's own memories.
 
     Returns:
         The manifest: dataset, hash of the input, options, and counts per split and conversation.
 
     Raises:
         DataError: the input cannot be read, or is not what the dataset's loader expects.
-        FieldError: an option has a value that is not allowed, leaves a split without questions, or a turn is longer
-            than ``session_characters``.
+        FieldError: an option has a value that is not allowed, leaves a split without questions, a turn is longer than
+            ``session_characters``, or the chained run is of other sessions.
     """
     path = Path(input_path)
     conversations = load_dataset(dataset, path)
@@ -116,6 +123,14 @@ def preprocess(
         for split in SPLITS
         for conversation in members[split]
     }
+    parts = {
+        # As with session episodes: without evidence, nothing tells where a question belongs.
+        conversation.sample_id: shown_parts(conversation, session_characters)
+        if any(question.evidence for question in questions[conversation.sample_id])
+        else []
+        for conversation in conversations
+    }
+    chained = None if banks is None else ChainedBanks(banks, digest, parts)
     manifest = {
         "format": FORMAT,
         "dataset": dataset,
@@ -132,9 +147,10 @@ def preprocess(
         "splits": {split: _split_counts(members[split], episodes[split]) for split in SPLITS},
         "memories": {conversation.sample_id: len(conversation.facts) for conversation in conversations},
         "questions": {conversation.sample_id: len(questions[conversation.sample_id]) for conversation in conversations},
+        "banks": None if chained is None else chained.manifest(),
         "speakers": {conversation.sample_id: _speakers(conversation) for conversation in conversations},
     }
-    _write(Path(output), episodes, conversations, questions, manifest)
+    _write(Path(output), episodes, conversations, questions, parts, chained, manifest)
     return manifest
 
 
@@ -180,6 +196,8 @@ def _write(
     episodes: dict[str, _Episodes],
     conversations: Sequence[Conversation],
     questions: dict[str, list[StoredQuestion]],
+    parts: dict[str, list[ShownPart]],
+    chained: ChainedBanks | None,
     manifest: dict[str, Any],
 ) -> None:
     with new_directory(output, OUTPUTS) as directory:
@@ -188,10 +206,14 @@ def _write(
             _write_rows(session_rows_path(directory, split), episodes[split].session_rows)
         (directory / MEMORIES).mkdir()
         (directory / QUESTIONS).mkdir()
+        (directory / SESSIONS).mkdir()
         for conversation in tqdm(conversations, desc="memories", unit="conversation", disable=None):
             name = conversation.sample_id
             write_memories(memories_path(directory, name), initial_memories(conversation))
             write_questions(questions_path(directory, name), questions[name])
+            write_sessions(sessions_path(directory, name), parts[name])
+        if chained is not None:
+            chained.copy(directory)
         (directory / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
@@ -230,6 +252,12 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_SESSION_CHARACTERS,
         metavar="N",
         help=f"cut sessions that are longer into parts (default {DEFAULT_SESSION_CHARACTERS})",
+    )
+    parser.add_argument(
+        "--banks",
+        type=Path,
+        metavar="OUT",
+        help="start session episodes from the banks of this chained run (memupdate chain)",
     )
     return parser
 

@@ -16,6 +16,7 @@ from memupdate.errors import DataError, FieldError
 from memupdate.platform.checking.run import check_run
 from memupdate.platform.config import check_model, check_ports, one_line
 from memupdate.platform.screen import printed_to
+from memupdate.run.prompt_checks import check_prompts
 
 if TYPE_CHECKING:
     from memupdate.rewards.config import RewardConfig
@@ -45,6 +46,7 @@ def validate(config: DictConfig) -> None:
     check_model(str(config.actor_rollout_ref.model.path))
     check_tools(Path(config.actor_rollout_ref.rollout.multi_turn.tool_config_path))
     check_data(config)
+    check_prompts(config)
 
 
 def check_episode(config: DictConfig) -> None:

@@ -16,8 +16,8 @@ from verl.tools.schemas import OpenAIFunctionToolSchema, ToolResponse
 from verl.utils.rollout_trace import rollout_trace_op
 
 from memupdate.broker import DEFAULT_BROKER_NAME, MemoryStoreManager
-from memupdate.errors import FieldError, MemupdateError
-from memupdate.tools.replies import error_text
+from memupdate.errors import FieldError
+from memupdate.tools.calling import answer_call
 from memupdate.tools.table import load_tool, verl_class_name
 from memupdate.tools.tool import CallContext
 
@@ -102,16 +102,10 @@ class MemoryTool(BaseTool):
             UnknownNamespaceError: the namespace is not open.
         """
         context, broker_name = self._calls[instance_id]
-        try:
-            operation = self._tool.parse(parameters, context)
-        except MemupdateError as error:
-            return ToolResponse(text=error_text(error)), 0.0, {"error": True}
         if broker_name not in self._brokers:
             self._brokers[broker_name] = await MemoryStoreManager.connect(broker_name)
-        (outcome,) = await self._brokers[broker_name].run(context.namespace, [operation])
-        if outcome.error:
-            return ToolResponse(text=error_text(outcome.error)), 0.0, {"error": True}
-        return ToolResponse(text=self._tool.reply(operation, outcome)), 0.0, {"error": False}
+        text, is_error = await answer_call(self._brokers[broker_name], self._tool, parameters, context)
+        return ToolResponse(text=text), 0.0, {"error": is_error}
 
     async def release(self, instance_id: str, **kwargs: Any) -> None:
         """Forgets the call. The trajectory's bank stays open in the broker."""

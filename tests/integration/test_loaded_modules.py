@@ -26,6 +26,10 @@ def test_the_faces_load_without_the_engines() -> None:
     assert loaded(f"from memupdate.integrations import {faces}", ENGINES | {"torch"}) == []
 
 
+def test_a_chained_run_loads_without_the_engines() -> None:
+    assert loaded("import memupdate.chain.command, memupdate.chain.huggingface", ENGINES) == []
+
+
 def test_a_latent_run_loads_nothing_of_memories() -> None:
     """What verl imports by name in its workers, and what the task runner and the agent loops are made from."""
     rooms = {

@@ -54,7 +54,9 @@ def diaries(tmp_path: Path) -> Path:
 
 def test_an_added_scorer_is_named_in_a_config() -> None:
     assert list(SCORERS)[-1] == "keyword"
-    config = RewardConfig.from_mapping({"scorer": {"name": "keyword", "otherwise": 0.25}, "top_k": 1})
+    config = RewardConfig.from_mapping(
+        {"scorer": {"name": "keyword", "otherwise": 0.25}, "top_k": 1, "formula": "monotone"}
+    )
     bank = MemoryBank.from_memories([Memory("m1", "Ana likes tea")], make_embedder("hashing"))
     edited = bank.fork()
     edited.update("m1", "Ana keeps the cat Mio")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("memory", "rewards", "data", "policy")
+ROOMS = ("memory", "rewards", "data", "policy", "chain")
 
 
 def imports_of(files: dict[str, Path]) -> dict[str, set[str]]:

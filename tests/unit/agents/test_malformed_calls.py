@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_stage import Stage
 
-from memupdate.agents.parser import MALFORMED_CALL, MAX_DEPTH, ParsedCall, read_tool_calls
+from memupdate.agents.tool_calls import MALFORMED_CALL, MAX_DEPTH, ParsedCall, read_tool_calls
 
 GOOD = {"name": "search_memory", "arguments": {"query": "who is afraid of spiders?", "top_k": 3}}
 

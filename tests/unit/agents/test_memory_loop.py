@@ -59,6 +59,18 @@ def test_u34_a_trajectory_stops_at_the_limit_of_turns(stage: MakeStage) -> None:
     asyncio.run(scenario())
 
 
+def test_a_prompt_that_is_too_long_is_an_error_and_is_not_cut(stage: MakeStage) -> None:
+    """verl would cut off its beginning, the system prompt and the tools, and train on what is left."""
+
+    async def scenario() -> None:
+        made = stage()
+        with pytest.raises(FieldError, match=r"^data\.max_prompt_length: got 20; allowed: \d+ or more"):
+            await made.play(["Done."], prompt_length=20)
+        assert await made.broker.namespaces() == []
+
+    asyncio.run(scenario())
+
+
 def test_u34_a_trajectory_stops_at_the_limit_of_tokens(stage: MakeStage) -> None:
     async def scenario() -> None:
         forever = (create(f"fact {number}") for number in range(10**6))

@@ -83,6 +83,7 @@ def test_u1_command_line_is_quiet(corpus_json: Path, tmp_path: Path, capfd: pyte
         "manifest.json",
         "memories",
         "questions",
+        "sessions",
         "test-session.parquet",
         "test.parquet",
         "train-session.parquet",
@@ -139,7 +140,7 @@ def test_the_answer_is_not_in_the_prompt(real: Path) -> None:
 def test_u2_two_runs_are_byte_identical(corpus_json: Path, small_run: Path, tmp_path: Path) -> None:
     preprocess(corpus_json, tmp_path / "again")
     first, second = tree(small_run), tree(tmp_path / "again")
-    assert first == second and len(first) == 25  # five files, and two for each conversation
+    assert first == second and len(first) == 35  # five files, and three for each conversation
     # Over an earlier run, too.
     preprocess(corpus_json, tmp_path / "again", seed=1)
     assert tree(tmp_path / "again") != first

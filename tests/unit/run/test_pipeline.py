@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig
+from transformers import AutoTokenizer
 
 from memupdate.data.preprocess import preprocess
 from memupdate.data.synthetic import synthetic_corpus, write_corpus
 from memupdate.errors import DataError, FieldError
 from memupdate.files import CONFIGS
+from memupdate.policy import make_policy
 from memupdate.policy.settings import PolicySettings
+from memupdate.policy.template import render
 from memupdate.run.keys import source_digest
 from memupdate.run.preflight import check_data, check_memory_section
 from memupdate.run.profiles import compose_profile
+from memupdate.run.prompt_checks import check_prompts
 from memupdate.run.warm_start import policy_key, warm_start
+from memupdate.tools.schemas import tool_schemas
+
+ASSISTANT = ("<|im_start|>", "assistant", "\n")  # the tokens after which the policy begins
 
 
 def config_of(data: Path, *overrides: str) -> DictConfig:
@@ -83,6 +91,26 @@ def test_a_reward_that_does_not_fit_the_data_is_refused_before_the_run(
     check_data(config_of(data, f"memory.episode={episode}", "memory.reward.scorer={name: f1, model: m}"))
     question = "memory.episode=question"
     check_data(config_of(data, question, "memory.reward.formula=monotone", "memory.reward.scorer=overlap", *overrides))
+
+
+def test_prompts_that_do_not_fit_are_refused_before_the_run(tmp_path: Path) -> None:
+    """The limit is found by rendering each prompt with the tools of the run, one by one."""
+    write_corpus(tmp_path / "corpus.json", 2, 1, seed=1)
+    data, model = tmp_path / "data", tmp_path / "model"
+    preprocess(tmp_path / "corpus.json", data, dataset="synthetic", adversarial="drop", limit_questions=3)
+    make_policy(model, data)
+    config = config_of(data, f"actor_rollout_ref.model.path={model}", "memory.episode=session")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    longest = max(
+        len(tokenizer(render(prompt, tool_schemas()), add_special_tokens=False).input_ids) + len(ASSISTANT)
+        for split in ("train", "test")
+        for prompt in pq.read_table(data / f"{split}-session.parquet").column("prompt").to_pylist()
+    )
+    config.data.max_prompt_length = longest
+    check_prompts(config)
+    config.data.max_prompt_length = longest - 1
+    with pytest.raises(FieldError, match=rf"^data\.max_prompt_length: got {longest - 1}; allowed: {longest} or more"):
+        check_prompts(config)
 
 
 @pytest.mark.parametrize(
