@@ -28,7 +28,9 @@ OVERRIDDEN_METHODS: dict[str, str] = {
         "(self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData)"
         " -> tuple[ToolResponse, float, dict]"
     ),
-    _LOOP + "_cap_text_prompt_length": "(self, prompt_ids: list[int]) -> list[int]",
+    "verl.experimental.agent_loop.agent_loop:AgentLoopBase._cap_text_prompt_length": (
+        "(self, prompt_ids: list[int]) -> list[int]"
+    ),
     _LOOP + "_handle_generating_state": (
         "(self, agent_data: AgentData, sampling_params: dict[str, Any], ignore_termination: bool=False) -> AgentState"
     ),

@@ -10,9 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from memupdate.data.episodes import SESSION
 from memupdate.memory import make_embedder
 from memupdate.policy.corpus import ShuffledBanks, TrainingConversation, known_ids, read_training_conversations
 from memupdate.policy.drills import Drills, vocabulary
+from memupdate.policy.readers import ScriptedReader
+from memupdate.policy.session_drills import SessionDrills
 from memupdate.policy.settings import PolicySettings
 from memupdate.policy.trajectories import Message, ScriptedPolicy
 from memupdate.tools.schemas import tool_schemas
@@ -36,14 +39,12 @@ def write_demonstrations(output: Path, corpus: Path, settings: PolicySettings | 
         DataError: ``corpus`` is not as preprocessing writes it.
     """
     settings = settings or PolicySettings()
-    conversations = read_training_conversations(corpus)
+    conversations = read_training_conversations(corpus, settings.episode)
     source = random.Random(settings.seed)
     tools = _shown(tool_schemas())
     played = trajectories(conversations, settings, source)
     rows = [{"messages": next(played), "tools": tools} for _ in range(settings.trajectories)]
-    texts = [text for conversation in conversations for text in _words_of(conversation)]
-    questions = [question for conversation in conversations for question in conversation.questions]
-    drills = Drills(questions, vocabulary(texts), known_ids(conversations), source)
+    drills = _drills(conversations, settings, source)
     rows += [{"messages": drills.draw(), "tools": []} for _ in range(settings.drills)]
     source.shuffle(rows)
     held_back = [{"messages": next(played), "tools": tools} for _ in range(settings.validation_rows)]
@@ -60,18 +61,28 @@ def validation_path(output: Path) -> Path:
 def trajectories(
     conversations: list[TrainingConversation], settings: PolicySettings, source: random.Random
 ) -> Iterator[list[Message]]:
-    """Yields scripted trajectories without end. Each starts with a random question of any conversation."""
+    """Yields scripted trajectories without end. Each is a random episode of any conversation."""
     embedder = make_embedder(settings.embedder)
     banks = [ShuffledBanks(conversation.memories, embedder) for conversation in conversations]
-    starts = [(bank, prompt) for bank, each in zip(banks, conversations, strict=True) for prompt in each.prompts]
-    policy = ScriptedPolicy(source)
+    starts = [
+        (bank, each.places(start), start.prompt)
+        for bank, each in zip(banks, conversations, strict=True)
+        for start in each.starts
+    ]
+    policy = ScriptedReader(source) if settings.episode == SESSION else ScriptedPolicy(source)
     while True:
-        bank, prompt = source.choice(starts)
-        yield policy.play(bank.draw(source), prompt)
+        bank, places, prompt = source.choice(starts)
+        yield policy.play(bank.draw(source, places), prompt)
 
 
-def _words_of(conversation: TrainingConversation) -> list[str]:
-    return [memory.content for memory in conversation.memories] + conversation.questions
+def _drills(
+    conversations: list[TrainingConversation], settings: PolicySettings, source: random.Random
+) -> Drills | SessionDrills:
+    shown = [start.shown for conversation in conversations for start in conversation.starts]
+    words = vocabulary([memory.content for each in conversations for memory in each.memories] + shown)
+    if settings.episode == SESSION:
+        return SessionDrills(words, known_ids(conversations), source)
+    return Drills(shown, words, known_ids(conversations), source)
 
 
 def _shown(schemas: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
-"""The model of the tiny policy: a two-layer Qwen3 whose initial weights make copying easy to learn.
+"""The model of the tiny policy: a two-layer Qwen3 whose initial weights copy.
 
-To copy, a model needs attention that finds a token, and heads that pass the token on. A small model learns the first
-within a minute only if it does not have to learn the second. So each head starts by passing on what it attends to: its
-output projection is the transpose of its value projection, which is the idea of mimetic initialisation (Trockman and
-Kolter 2023, arXiv:2305.09828). The embeddings of the memory ids start with a common part, so that attention to any id
-is attention to one direction.
+A policy that writes notes copies words that it has never seen. A small model learns this late: with random weights, the
+loss on demonstrations is 3.7 after 100 steps; with an induction circuit in the initial weights (``induction.py``), it
+is 0.7. The heads outside of the circuit start by passing on what they attend to, a little: their output projection is
+the transpose of their value projection, which is the idea of mimetic initialisation (Trockman and Kolter 2023,
+arXiv:2305.09828). The embeddings of the memory ids start with a common part, so that attention to any id is attention
+to one direction.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from collections.abc import Callable
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from memupdate.policy.induction import make_induction_heads
 from memupdate.policy.settings import PolicySettings
-from memupdate.policy.tokenizer import MEMORY_IDS
+from memupdate.policy.tokenizer import LINE_BREAK, MEMORY_IDS, as_bytes
 
 ID_SHARE = 1.5
+# The part of its random weights with which a feed-forward layer starts. The induction circuit reads the residual
+# stream, and would not find its tokens under what random weights add.
+QUIET = 0.05
 
 
 def new_model(settings: PolicySettings, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
@@ -48,6 +53,8 @@ def new_model(settings: PolicySettings, tokenizer: PreTrainedTokenizerFast) -> Q
         with torch.no_grad():
             _pass_on_attended(model, settings)
             _relate_ids(model, tokenizer, deviation)
+            make_induction_heads(model, settings)
+            _say_line_breaks(model, tokenizer)
     return model
 
 
@@ -60,9 +67,17 @@ def _pass_on_attended(model: Qwen3ForCausalLM, settings: PolicySettings) -> None
             basis_DH = torch.linalg.qr(torch.randn(settings.hidden_size, settings.head_dim))[0]
             attention.v_proj.weight[rows] = settings.copy_gain**0.5 * basis_DH.T
             attention.o_proj.weight[:, rows] = settings.copy_gain**0.5 * basis_DH
+        layer.mlp.down_proj.weight *= QUIET
 
 
 def _relate_ids(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, deviation: float) -> None:
     ids = tokenizer.convert_tokens_to_ids(list(MEMORY_IDS))
     embedding_VD = model.model.embed_tokens.weight
     embedding_VD[ids] += ID_SHARE * deviation * torch.randn(embedding_VD.shape[1])
+
+
+def _say_line_breaks(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Lets a line break inside of a call begin as the line break of the prompt, so that two lines are copied as one."""
+    plain, escaped = tokenizer.convert_tokens_to_ids([as_bytes("\n"), as_bytes(LINE_BREAK)])
+    embedding_VD = model.model.embed_tokens.weight
+    embedding_VD[escaped] = 0.8 * embedding_VD[plain] + 0.2 * embedding_VD[escaped]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from memupdate.checks import check_at_least, check_choice
+from memupdate.data.episodes import EPISODES, QUESTION
 from memupdate.errors import FieldError
 
 
@@ -15,15 +17,17 @@ class PolicySettings:
 
     Attributes:
         seed: of the initial weights and of the demonstrations.
+        episode: the kind of episodes that are demonstrated, "question" or "session".
         vocab_size: largest number of entries of the tokenizer.
         hidden_size: width of the residual stream.
-        layers: number of transformer layers. Copying a phrase needs two.
-        heads: number of attention heads. Each has its own keys and values.
+        layers: number of transformer layers, at least two (see ``induction.py``).
+        heads: number of attention heads, at least two. Each has its own keys and values.
         head_dim: width of a head.
         intermediate_size: width of the feed-forward layers.
-        copy_gain: how strongly a head starts to pass on what it attends to (see ``model.py``).
+        copy_gain: how strongly a head outside of the induction circuit starts to pass on what it attends to (see
+            ``model.py``).
         rope_theta: base of the rotary positions. The slow pairs of dimensions must hardly rotate over a whole
-            trajectory, or nothing can be found by its content. With 100 instead of 10,000 copying is not learnt.
+            trajectory, or nothing can be found by its content.
         embedder: the embedder that demonstrations search with, as ``make_embedder`` takes it.
         trajectories: number of demonstrated trajectories in the training rows.
         drills: number of copying drills in the training rows.
@@ -34,21 +38,27 @@ class PolicySettings:
     """
 
     seed: int = 0
-    vocab_size: int = 2048
-    hidden_size: int = 64
+    episode: str = QUESTION
+    vocab_size: int = 2560
+    hidden_size: int = 128
     layers: int = 2
     heads: int = 3
-    head_dim: int = 32
-    intermediate_size: int = 128
-    copy_gain: float = 4.0
-    rope_theta: float = 10_000.0
+    head_dim: int = 64
+    intermediate_size: int = 192
+    copy_gain: float = 0.2
+    rope_theta: float = 1e6
     embedder: str = "hashing"
     trajectories: int = 2400
-    drills: int = 1600
+    drills: int = 2400
     validation_rows: int = 64
     batch_size: int = 8
-    steps: int = 1000
-    learning_rate: float = 8e-3
+    steps: int = 600
+    learning_rate: float = 4e-3
+
+    def __post_init__(self) -> None:
+        check_choice("policy.episode", self.episode, EPISODES)
+        for name in ("layers", "heads"):
+            check_at_least(f"policy.{name}", getattr(self, name), 2)
 
     @classmethod
     def parse(cls, assignments: Sequence[str]) -> PolicySettings:

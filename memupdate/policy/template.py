@@ -3,7 +3,8 @@
 A prompt costs CPU time in every turn, so a tool is shown as ``merge_memory(memory_ids*, strategy*=a|b)`` and not by its
 JSON schema. The template uses only what verl's schema classes and a parquet file preserve: names, ``enum`` and
 ``required``. Required parameters come first, as listed; the others follow by name. There is no thinking block, so the
-text of a turn never depends on later turns, and its tokens are the same in every turn.
+text of a turn never depends on later turns, and its tokens are the same in every turn. For the same reason each reply
+of a tool is a message of its own, where Qwen's template puts the replies to parallel calls into one.
 """
 
 from __future__ import annotations
@@ -48,9 +49,7 @@ CHAT_TEMPLATE = """\
 {%- endfor %}
 {{- '<|im_end|>\\n' }}
 {%- elif message.role == 'tool' %}
-{{- '<|im_start|>user' if loop.first or messages[loop.index0 - 1].role != 'tool' }}
-{{- '\\n<tool_response>\\n' + message.content + '\\n</tool_response>' }}
-{{- '<|im_end|>\\n' if loop.last or messages[loop.index0 + 1].role != 'tool' }}
+{{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}
 {%- elif message.role == 'user' or not loop.first %}
 {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
 {%- endif %}

@@ -18,6 +18,8 @@ from memupdate.memory import MAX_MERGED, MERGE_STRATEGIES, SPLIT_CRITERIA, Memor
 from memupdate.tools import CallContext, error_text, load_tool
 
 Message = dict[str, str]
+# The name of a tool, and its arguments.
+Call = tuple[str, Mapping[str, Any]]
 
 LAST_REPLY = "Done."
 # How often a trajectory ends at once, and how often it looks by sampling instead of searching.
@@ -30,7 +32,8 @@ TOOL_SHARES = {"merge": 0.65, "delete": 0.1, "create": 0.1, "update": 0.07, "spl
 STRATEGY_SHARES = {"summarize": 0.4, "concatenate": 0.4, "extract_common": 0.2}
 assert set(STRATEGY_SHARES) == set(MERGE_STRATEGIES)
 
-_ID = re.compile(r"^\[(m\d+)\]", re.MULTILINE)
+# The ids of the memories that a reply shows.
+ID = re.compile(r"^\[(m\d+)\]", re.MULTILINE)
 
 
 def tool_call(name: str, arguments: Mapping[str, Any]) -> str:
@@ -87,9 +90,9 @@ class ScriptedPolicy:
 
         def look() -> None:
             if self._random.random() < SAMPLE_SHARE:
-                seen[:] = _ID.findall(call("sample_memory", k=3, strategy="random"))
+                seen[:] = ID.findall(call("sample_memory", k=3, strategy="random"))
             else:
-                seen[:] = _ID.findall(call("search_memory", query=question))
+                seen[:] = ID.findall(call("search_memory", query=question))
 
         if self._random.random() >= IDLE_SHARE:
             look()
@@ -117,7 +120,7 @@ class ScriptedPolicy:
             return "split_memory", {"memory_id": seen[0], "split_criteria": self._random.choice(SPLIT_CRITERIA)}
         if kind == "update" and seen:
             note = self._note(question)
-            return "manage_memory", {"operation": "update", "content": note, "memory_id": seen[0]}
+            return "manage_memory", {"operation": "update", "memory_id": seen[0], "content": note}
         return "manage_memory", {"operation": "create", "content": self._note(question)}
 
     def _note(self, question: str) -> str:

@@ -6,6 +6,7 @@ import logging
 import math
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from memupdate.platform.stages import SFTProgress, run_stage
 from memupdate.policy import PolicySettings, make_policy, write_demonstrations
 from memupdate.run.job import Job
 from memupdate.run.keys import content_key, file_digest, source_digest
+from memupdate.run.profiles import compose_profile
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +41,18 @@ ENVIRONMENT = {
 def prepare_policy(job: Job, data_dir: Path) -> Path:
     """Makes and warm-starts the tiny policy, unless an earlier run has done so with the same corpus, settings and code.
 
+    The demonstrations are of the kind of episodes that the run trains on (``memory.episode``).
+
     Returns:
         The model's folder.
 
     Raises:
         FieldError: a setting of the policy is not allowed.
+        ConfigError: hydra refuses an override of the job.
         LeaseHeldError: another run makes the same policy now.
         StageError: the training failed. The message contains the end of its log.
     """
-    settings = job.policy
+    settings = replace(job.policy, episode=compose_profile(job.profile, job.overrides).memory.episode)
     target = job.shared / f"policy-{policy_key(data_dir, settings)}"
     if (target / "model" / "config.json").is_file():
         return target / "model"

@@ -26,10 +26,10 @@ MAY_IMPORT = {
     "baselines": {"memory", "data", "evaluation", "broker", "rewards"},
     "agents": {"memory", "broker", "tools", "platform"},
     "policy": {"memory", "data", "broker", "tools"},
+    "chain": {"memory", "data", "evaluation", "broker", "tools", "rewards", "agents", "platform"},
     "run": {
         *("memory", "data", "evaluation", "broker", "tools", "rewards", "baselines", "agents", "policy", "platform"),
     },
-    "chain": {"memory", "data", "evaluation", "broker", "tools", "rewards", "agents", "platform"},
 }
 # Rooms and files that touch the engines; every other file is free of them.
 ENGINE_ROOMS = {"broker", "agents", "platform", "run"}

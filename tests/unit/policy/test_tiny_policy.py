@@ -132,13 +132,29 @@ def test_the_same_settings_write_the_same_bytes(corpus: Path, model_dir: Path, t
     assert (tmp_path / "other" / "model.safetensors").read_bytes() != (model_dir / "model.safetensors").read_bytes()
 
 
-def test_heads_start_by_passing_on_what_they_attend_to(model_dir: Path) -> None:
+def test_heads_outside_of_the_circuit_start_by_passing_on_what_they_attend_to(model_dir: Path) -> None:
     """W_O W_V is copy_gain times a projection: applied twice it is copy_gain times itself."""
     model = AutoModelForCausalLM.from_pretrained(model_dir)
-    attention = model.model.layers[0].self_attn
-    rows = slice(0, SMALL.head_dim)
-    passed = attention.o_proj.weight[:, rows] @ attention.v_proj.weight[rows]
-    torch.testing.assert_close(passed @ passed, SMALL.copy_gain * passed, atol=1e-4, rtol=0)
+    for layer in model.model.layers:
+        rows = slice(2 * SMALL.head_dim, 3 * SMALL.head_dim)
+        passed = layer.self_attn.o_proj.weight[:, rows] @ layer.self_attn.v_proj.weight[rows]
+        torch.testing.assert_close(passed @ passed, SMALL.copy_gain * passed, atol=1e-4, rtol=0)
+
+
+def test_the_untrained_model_finds_again_what_followed_before(
+    model_dir: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """In random tokens whose first part comes again, the second layer attends to what came next the first time."""
+    model = AutoModelForCausalLM.from_pretrained(model_dir, attn_implementation="eager")
+    ids = set(tokenizer.convert_tokens_to_ids(list(MEMORY_IDS)))  # they look alike to the untrained model
+    others = torch.tensor([number for number in range(len(tokenizer)) if number not in ids])
+    first_BN = others[torch.randint(len(others), (4, 150), generator=torch.Generator().manual_seed(0))]
+    with torch.no_grad():
+        layers = model(torch.cat([first_BN, first_BN[:, 20:70]], dim=1), output_attentions=True).attentions
+    again = torch.arange(160, 199)
+    for head in range(2):
+        assert layers[1][:, head, again, again - 150 + 21].mean() > 20 / 200  # evenly it would be 1/200
+    assert layers[0][:, 0, again, again - 1].min() > 0.9
 
 
 def test_settings_are_parsed_and_checked() -> None:
@@ -147,3 +163,7 @@ def test_settings_are_parsed_and_checked() -> None:
         PolicySettings.parse(["hidden=3"])
     with pytest.raises(FieldError, match=r"policy.layers: got 'two'; allowed: a value of type int"):
         PolicySettings.parse(["layers=two"])
+    with pytest.raises(FieldError, match=r"policy.layers: got 1; allowed: "):
+        PolicySettings.parse(["layers=1"])
+    with pytest.raises(FieldError, match=r"policy.episode: got 'chapter'; allowed: "):
+        PolicySettings.parse(["episode=chapter"])

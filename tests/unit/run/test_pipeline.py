@@ -24,7 +24,7 @@ from memupdate.run.prompt_checks import check_prompts
 from memupdate.run.warm_start import policy_key, warm_start
 from memupdate.tools.schemas import tool_schemas
 
-ASSISTANT = ("<|im_start|>", "assistant", "\n")  # the tokens after which the policy begins
+ASSISTANT = "<|im_start|>assistant\n"  # after it, the policy begins
 
 
 def config_of(data: Path, *overrides: str) -> DictConfig:
@@ -102,7 +102,7 @@ def test_prompts_that_do_not_fit_are_refused_before_the_run(tmp_path: Path) -> N
     config = config_of(data, f"actor_rollout_ref.model.path={model}", "memory.episode=session")
     tokenizer = AutoTokenizer.from_pretrained(model)
     longest = max(
-        len(tokenizer(render(prompt, tool_schemas()), add_special_tokens=False).input_ids) + len(ASSISTANT)
+        len(tokenizer(render(prompt, tool_schemas()) + ASSISTANT, add_special_tokens=False).input_ids)
         for split in ("train", "test")
         for prompt in pq.read_table(data / f"{split}-session.parquet").column("prompt").to_pylist()
     )
