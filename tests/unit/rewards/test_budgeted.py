@@ -55,6 +55,9 @@ def test_the_shown_question_has_half_of_the_weight() -> None:
     assert parts.delta == parts.reward == pytest.approx(0.5 * 0.6 + 0.5 * 0.05)
     assert parts.qa_before == pytest.approx(0.5 * 0.2 + 0.5 * 0.5)
     assert parts.qa_after == pytest.approx(0.5 * 0.8 + 0.5 * 0.55)
+    assert parts.qa_hidden_after == pytest.approx((0.7 + 0.4) / 2)  # the shown question's 0.8 is not in it
+    assert reward(reading(1, 0.0, 0.4), reading(1, 1.0, 0.6), None, hidden).qa_hidden_after == pytest.approx(0.8)
+    assert reward(reading(1, 0.25), reading(1, 1.0), question(0)).qa_hidden_after == 0
 
 
 def test_hidden_or_shown_questions_alone_have_all_of_it() -> None:
