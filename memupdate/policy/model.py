@@ -78,6 +78,6 @@ def _relate_ids(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, dev
 
 def _say_line_breaks(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
     """Lets a line break inside of a call begin as the line break of the prompt, so that two lines are copied as one."""
-    plain, escaped = tokenizer.convert_tokens_to_ids([as_bytes("\n"), as_bytes(LINE_BREAK)])
+    plain, escaped = (tokenizer.convert_tokens_to_ids(as_bytes(text)) for text in ("\n", LINE_BREAK))
     embedding_VD = model.model.embed_tokens.weight
     embedding_VD[escaped] = 0.8 * embedding_VD[plain] + 0.2 * embedding_VD[escaped]

@@ -49,10 +49,10 @@ class PolicySettings:
     rope_theta: float = 1e6
     embedder: str = "hashing"
     trajectories: int = 2400
-    drills: int = 2400
+    drills: int = 800
     validation_rows: int = 64
     batch_size: int = 8
-    steps: int = 600
+    steps: int = 400
     learning_rate: float = 4e-3
 
     def __post_init__(self) -> None:

@@ -124,4 +124,5 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 def as_bytes(text: str) -> str:
     """Returns a text in the printable alphabet of byte-level BPE, in one piece."""
-    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text)[0][0]
+    level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return str(level.pre_tokenize_str(text)[0][0])
