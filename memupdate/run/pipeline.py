@@ -52,6 +52,7 @@ def prepare_data(job: Job) -> Path:
         options = {"adversarial": "drop"}
         if job.profile == "local":
             options["limit_questions"] = 24  # keeps a laptop's run short: held-out questions are rolled out twice
+            options["session_characters"] = 1200  # the profile's prompts are short; no turn of LoCoMo is longer
     if not source.is_file():
         preprocess(source, job.shared / "none", **options)  # raises an error with the reason
     key = content_key({"code": source_digest("data"), "source": file_digest(source), **options})

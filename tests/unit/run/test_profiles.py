@@ -36,8 +36,8 @@ def test_the_kind_of_episode_chooses_the_rows_unless_a_file_is_named() -> None:
         config = compose_profile("local", ["memory.data_dir=/d", *overrides])
         return config.data.train_files, config.data.val_files
 
-    assert files() == files("memory.episode=question") == ("/d/train.parquet", "/d/test.parquet")
-    assert files("memory.episode=session") == ("/d/train-session.parquet", "/d/test-session.parquet")
+    assert files("memory.episode=question") == ("/d/train.parquet", "/d/test.parquet")
+    assert files() == files("memory.episode=session") == ("/d/train-session.parquet", "/d/test-session.parquet")
     mine = files("memory.episode=session", "data.train_files=/mine.parquet")
     assert mine == ("/mine.parquet", "/d/test-session.parquet")
 
