@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from memupdate.data.preprocess import preprocess
-from memupdate.data.synthetic import write_corpus
+from memupdate.data.synthetic import synthetic_corpus, write_corpus
 from memupdate.errors import DataError, FieldError
 from memupdate.files import CONFIGS
 from memupdate.policy.settings import PolicySettings
@@ -31,7 +32,7 @@ def test_preprocessed_rows_with_schema_errors_stop_the_run(tmp_path: Path) -> No
 
 def test_session_episodes_need_rows_with_sessions(tmp_path: Path) -> None:
     """Questions without evidence give question episodes and no session episodes; only a run on those is refused."""
-    corpus = synthetic_corpus(3, seed=1)
+    corpus = list(synthetic_corpus(3, 1, seed=1))
     for conversation in corpus:
         for question in conversation["qa"]:
             question["evidence"] = []
