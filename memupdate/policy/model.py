@@ -1,11 +1,10 @@
 """The model of the tiny policy: a two-layer Qwen3 whose initial weights copy.
 
-A policy that writes notes copies words that it has never seen. A small model learns this late: with random weights, the
-loss on demonstrations is 3.7 after 100 steps; with an induction circuit in the initial weights (``induction.py``), it
-is 0.7. The heads outside of the circuit start by passing on what they attend to, a little: their output projection is
-the transpose of their value projection, which is the idea of mimetic initialisation (Trockman and Kolter 2023,
-arXiv:2305.09828). The embeddings of the memory ids start with a common part, so that attention to any id is attention
-to one direction.
+A policy that writes notes copies words that it has never seen. A small model learns this late, so its initial weights
+contain an induction circuit (``induction.py``). The heads outside of the circuit start by passing on what they attend
+to, a little: their output projection is the transpose of their value projection, which is the idea of mimetic
+initialisation (Trockman and Kolter 2023, arXiv:2305.09828). The embeddings of the memory ids start with a common part,
+so that attention to any id is attention to one direction.
 """
 
 from __future__ import annotations
