@@ -67,7 +67,11 @@ class MemoryRewardManager(RewardManagerBase):
         if not self.reward_config.is_budgeted:
             return PairRule(self.reward_config)
         memory = self.config.memory
-        return BudgetedRule(self.reward_config, Path(memory.data_dir), int(memory.seed))
+        data_dir = memory.get("data_dir")
+        if not data_dir:
+            allowed = "the preprocessed folder: the reward draws hidden questions from it"
+            raise FieldError("memory.data_dir", data_dir, allowed)
+        return BudgetedRule(self.reward_config, Path(data_dir), int(memory.get("seed", 0)))
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one trajectory and closes its namespace.

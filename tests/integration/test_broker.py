@@ -230,7 +230,7 @@ def test_u20_a_reward_worker_scores_what_another_process_wrote(broker: str) -> N
 
             from memupdate.rewards import MemoryRewardManager
 
-            memory = {"broker_name": broker, "reward": {"scorer": "overlap"}}
+            memory = {"broker_name": broker, "reward": {"scorer": "overlap", "formula": "monotone"}}
             self.manager = MemoryRewardManager(config=OmegaConf.create({"memory": memory}), tokenizer=None)
 
         async def compute_score(self, extra_info: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:

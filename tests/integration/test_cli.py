@@ -178,7 +178,7 @@ def test_the_cluster_profile_composes_and_validates_on_a_machine_without_a_gpu(t
     assert config.trainer.nnodes == 2
     assert config.actor_rollout_ref.actor.optim.lr == 1e-6
     assert config.actor_rollout_ref.actor.kl_loss_type == "low_var_kl"
-    assert (config.data.max_prompt_length, config.data.max_response_length) == (2048, 2048)
+    assert (config.data.max_prompt_length, config.data.max_response_length) == (4096, 2048)
     assert config.actor_rollout_ref.rollout.multi_turn.max_assistant_turns == 30
     assert config.trainer.project_name == "memupdate-rl"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["cluster-dry-run.yaml"]

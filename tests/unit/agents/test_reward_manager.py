@@ -258,6 +258,11 @@ def test_a_slow_scorer_does_not_hold_up_the_event_loop(desk: Callable[..., Desk]
     asyncio.run(scenario())
 
 
+def test_the_default_reward_needs_the_folder_with_the_questions(desk: Callable[..., Desk]) -> None:
+    with pytest.raises(FieldError, match=r"^memory\.data_dir: got None; allowed: the preprocessed folder"):
+        desk(formula="budgeted")
+
+
 def test_a_wrong_reward_section_is_named(desk: Callable[..., Desk]) -> None:
     with pytest.raises(FieldError, match=r"reward\.formula"):
         desk(formula="best")
