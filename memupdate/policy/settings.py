@@ -52,7 +52,7 @@ class PolicySettings:
     drills: int = 800
     validation_rows: int = 64
     batch_size: int = 8
-    steps: int = 240
+    steps: int = 160
     learning_rate: float = 4e-3
 
     def __post_init__(self) -> None:

@@ -33,6 +33,7 @@ SMALL = [
     "actor_rollout_ref.rollout.n=4",
     "actor_rollout_ref.rollout.val_kwargs.n=1",
     "data.val_max_samples=12",
+    "data.max_response_length=192",  # an untrained policy often does not end its turn
     "actor_rollout_ref.actor.entropy_coeff=0.01",  # so that the policy moves where all rewards of a group are alike
 ]
 TORCH = ["actor_rollout_ref.rollout.name=torch", "actor_rollout_ref.rollout.dtype=float64"]
