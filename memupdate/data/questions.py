@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memupdate.data.conversation import CATEGORIES
 from memupdate.data.layout import questions_path
-from memupdate.data.shape import Node
+from memupdate.data.shape import Node, read_json_lines
 from memupdate.errors import DataError
 
 FIELDS = ("index", "question", "answer", "category", "evidence")
@@ -51,20 +51,11 @@ def read_questions(directory: Path | str, sample_id: str) -> list[StoredQuestion
         DataError: the file cannot be read, a line is not a question, or the indexes do not ascend.
     """
     path = questions_path(directory, sample_id)
-    try:
-        with path.open(encoding="utf-8") as file:
-            lines = list(file)  # not splitlines: that would also cut at separators that JSON text may hold
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: expected a readable UTF-8 file with one question per line: {error}") from error
     questions: list[StoredQuestion] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: expected a question as one complete JSON object: {error}") from error
-        question = _question(Node(value, f"{path}:{number}"))
+    for node in read_json_lines(path, "a question"):
+        question = _question(node)
         if questions and question.index <= questions[-1].index:
-            raise DataError(f"{path}:{number}: expected an index above {questions[-1].index}, got {question.index}")
+            raise DataError(f"{node.file}: expected an index above {questions[-1].index}, got {question.index}")
         questions.append(question)
     return questions
 

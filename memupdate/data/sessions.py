@@ -15,7 +15,7 @@ from memupdate.data.bank_keys import place_of
 from memupdate.data.conversation import Conversation
 from memupdate.data.episodes import DEFAULT_SESSION_CHARACTERS, cut_session
 from memupdate.data.layout import sessions_path
-from memupdate.data.shape import Node
+from memupdate.data.shape import Node, read_json_lines
 from memupdate.errors import DataError
 
 
@@ -75,29 +75,17 @@ def read_sessions(directory: Path | str, sample_id: str) -> list[ShownPart]:
         DataError: the file cannot be read, a line is not a part, or the turns do not ascend.
     """
     path = sessions_path(directory, sample_id)
-    try:
-        with path.open(encoding="utf-8") as file:
-            lines = list(file)  # not splitlines: that would also cut at separators that JSON text may hold
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: expected a readable UTF-8 file with one part of a session per line: {error}"
-        ) from error
     parts: list[ShownPart] = []
     last = (0, 0)
-    for number, line in enumerate(lines, start=1):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{number}: expected a part as one complete JSON object: {error}") from error
-        node = Node(value, f"{path}:{number}")
+    for node in read_json_lines(path, "a part of a session"):
         part = _part(node)
         try:
             first, end = place_of(part.first_turn), place_of(part.last_turn)
         except ValueError as error:
-            raise DataError(f"{path}:{number}: first_turn, last_turn: {error}") from error
+            raise DataError(f"{node.file}: first_turn, last_turn: {error}") from error
         if not (last < first <= end and first[0] == end[0] == part.session):
             allowed = f"turns of session {part.session} in ascending order, after those of the line before"
-            raise DataError(f"{path}:{number}: expected {allowed}, got {part.first_turn!r} to {part.last_turn!r}")
+            raise DataError(f"{node.file}: expected {allowed}, got {part.first_turn!r} to {part.last_turn!r}")
         last = end
         parts.append(part)
     return parts

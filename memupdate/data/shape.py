@@ -126,6 +126,29 @@ def read_json(path: Path) -> Node:
     return Node(value, str(path))
 
 
+def read_json_lines(path: Path, what: str) -> Iterator[Node]:
+    """Yields the JSON value of each line of a file. A node's ``file`` is the path with the line's number.
+
+    Args:
+        path: the file.
+        what: what a line holds, with its article, for errors.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not complete, valid JSON.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            lines = list(file)  # not splitlines: that would also cut at separators that JSON text may hold
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: expected a readable UTF-8 file with {what} on each line: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}:{number}: expected {what} as one complete JSON object: {error}") from error
+        yield Node(value, f"{path}:{number}")
+
+
 @contextlib.contextmanager
 def collecting(problems: list[str]) -> Iterator[None]:
     """Catches a DataError of the block and appends its message to ``problems``."""
