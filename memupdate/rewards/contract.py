@@ -78,6 +78,12 @@ class BatchScorer(Protocol):
         """Returns one score from 0 to 1 per item, in order."""
 
 
+def check_no_options(scorer: str, options: Mapping[str, Any]) -> None:
+    """Raises FieldError for any option of a scorer that has none."""
+    for key, value in options.items():
+        raise FieldError(f"reward.scorer.{key}", value, f"no such field; {scorer} has no options")
+
+
 def score_items(scorer: Scorer, items: Sequence[ScoreItem]) -> list[float]:
     """Scores items, in one batch if the scorer is a :class:`BatchScorer`.
 

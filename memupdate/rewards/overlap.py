@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memupdate.errors import FieldError
 from memupdate.evaluation.locomo import normalize
-from memupdate.rewards.contract import ABSTENTION_CATEGORY, NO_SIGNAL
+from memupdate.rewards.contract import ABSTENTION_CATEGORY, NO_SIGNAL, check_no_options
 
 
 class OverlapScorer:
@@ -31,8 +30,7 @@ class OverlapScorer:
         Raises:
             FieldError: any option.
         """
-        for key, value in options.items():
-            raise FieldError(f"reward.scorer.{key}", value, "no such field; overlap has no options")
+        check_no_options(cls.name, options)
         return cls()
 
     def score(self, question: str, answer: str, retrieved: Sequence[str], category: int | None = None) -> float:

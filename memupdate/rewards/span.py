@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from memupdate.errors import FieldError
 from memupdate.evaluation.locomo import MULTI_HOP, normalize
-from memupdate.rewards.contract import ABSTENTION_CATEGORY, NO_SIGNAL
+from memupdate.rewards.contract import ABSTENTION_CATEGORY, NO_SIGNAL, check_no_options
 
 # An answer of n words is looked for in spans of 2 n + 1 words, so that "on 7 May, a Sunday, 2023" states "7 May 2023".
 SPAN_PER_WORD, SPAN_EXTRA = 2, 1
@@ -42,8 +41,7 @@ class SpanScorer:
         Raises:
             FieldError: any option.
         """
-        for key, value in options.items():
-            raise FieldError(f"reward.scorer.{key}", value, "no such field; span has no options")
+        check_no_options(cls.name, options)
         return cls()
 
     def score(self, question: str, answer: str, retrieved: Sequence[str], category: int | None = None) -> float:
