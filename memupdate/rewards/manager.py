@@ -71,7 +71,7 @@ class MemoryRewardManager(RewardManagerBase):
         if not data_dir:
             allowed = "the preprocessed folder: the reward draws hidden questions from it"
             raise FieldError("memory.data_dir", data_dir, allowed)
-        return BudgetedRule(self.reward_config, Path(data_dir), int(memory.get("seed", 0)))
+        return BudgetedRule(self.reward_config, Path(data_dir), int(memory.seed))
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Scores one trajectory and closes its namespace.
